@@ -1,0 +1,33 @@
+export {
+  errorReply,
+  LIST_LIMIT_MAX,
+  name as resourceName,
+  nameOrId,
+  reason,
+  type ErrorReply,
+  type Reason,
+} from './public/common.ts'
+export { type Route, type RouteAccess } from './public/route.ts'
+export { api, type Api, type RouteName } from './public/routes.ts'
+export { type Project, type Role, type Token, type WhoAmI } from './public/identity.ts'
+export { type Host, type HostInventory } from './public/host.ts'
+export { type Network, type Port, type Subnet } from './public/network.ts'
+export { IMAGE_UPLOAD_BYTES_MAX, type Image } from './public/image.ts'
+export {
+  containerSpec,
+  setCreate,
+  type ContainerSpec,
+  type SetCreate,
+  type SetState,
+  type SetView,
+  type StreamTicket,
+} from './public/set.ts'
+export { type Operation, type OperationState } from './public/operation.ts'
+export { watchKind, type WatchEvent, type WatchKind } from './public/watch.ts'
+export {
+  STREAM_CREDIT_BYTES,
+  STREAM_FRAME_BYTES_MAX,
+  streamChannel,
+  streamControl,
+  type StreamControl,
+} from './public/stream.ts'

@@ -1,0 +1,20 @@
+import { hostRoutes } from './host.ts'
+import { identityRoutes } from './identity.ts'
+import { imageRoutes } from './image.ts'
+import { networkRoutes } from './network.ts'
+import { operationRoutes } from './operation.ts'
+import { setRoutes } from './set.ts'
+import { watchRoutes } from './watch.ts'
+
+/** Every call of the public API, by name. */
+export const api = {
+  ...identityRoutes,
+  ...hostRoutes,
+  ...networkRoutes,
+  ...imageRoutes,
+  ...setRoutes,
+  ...operationRoutes,
+  ...watchRoutes,
+}
+export type Api = typeof api
+export type RouteName = keyof Api
