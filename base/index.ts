@@ -48,4 +48,5 @@ export {
   parseBytes,
   parseCpuMillis,
 } from './units.ts'
+export { VirtualClock } from './virtual-clock.ts'
 export { unreachable } from './unreachable.ts'
