@@ -1,0 +1,266 @@
+import { STATUS_CODES, type IncomingMessage, type Server } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { errorStatus, isPlatformError, PlatformError, type Clock } from '@nubo/base'
+import type { ErrorReply, Route } from '@nubo/contracts'
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import type { z } from 'zod'
+import type { Log } from '../log.ts'
+import { isDatabaseUnavailable } from '../postgres/database.ts'
+import type { Binding } from './bind.ts'
+import { begun, writeEvents } from './events.ts'
+
+export interface HttpServerOptions<Caller> {
+  readonly bindings: readonly Binding<Caller>[]
+  /** Finds out who calls and whether this route is allowed; throws UNAUTHENTICATED, FORBIDDEN or NOT_FOUND. */
+  readonly authorize: (call: {
+    route: Route
+    token: string | undefined
+    query: unknown
+    params: unknown
+  }) => Promise<Caller>
+  readonly newRequestId: () => string
+  /** Takes WebSocket connections; without it they are refused. */
+  readonly onUpgrade?: (request: IncomingMessage, socket: Duplex, head: Buffer) => void
+  /** Replaces some of the bounds. */
+  readonly limits?: Partial<HttpLimits> | undefined
+  readonly clock: Clock
+  readonly log: Log
+}
+
+/** Bounds against callers that are slow or many. */
+export interface HttpLimits {
+  /** A connection that has not sent the head of a request by then is closed. */
+  readonly headersTimeoutMs: number
+  /** More are closed at once. */
+  readonly connectionsMax: number
+  /** A reader of events that takes nothing for this long is cut off. */
+  readonly stalledReaderMs: number
+}
+
+export const BODY_BYTES_MAX = 1_048_576
+export const CONNECTIONS_MAX = 2_000
+const HEADER_BYTES_MAX = 16_384
+const IDLE_TIMEOUT_MS = 75_000
+const CONNECTIONS_CHECK_PERIOD_MAX_MS = 2_000
+
+const limitsDefault: HttpLimits = {
+  headersTimeoutMs: 10_000,
+  connectionsMax: CONNECTIONS_MAX,
+  stalledReaderMs: 30_000,
+}
+
+/** Builds the server without listening, so that tests can inject requests. */
+export function createHttpServer<Caller>(options: HttpServerOptions<Caller>): FastifyInstance {
+  const limits: HttpLimits = { ...limitsDefault, ...options.limits }
+  const app = fastify({
+    bodyLimit: BODY_BYTES_MAX,
+    connectionTimeout: IDLE_TIMEOUT_MS,
+    keepAliveTimeout: 30_000,
+    forceCloseConnections: true,
+    exposeHeadRoutes: false,
+    genReqId: options.newRequestId,
+    routerOptions: { maxParamLength: 200, ignoreTrailingSlash: true },
+    // What cannot be routed at all, as a path with a broken escape.
+    frameworkErrors: (error, request, reply) => {
+      sendError(options, { error, request, reply })
+    },
+    clientErrorHandler: (error, socket) => refuseMalformed(options, { error, socket }),
+    http: {
+      headersTimeout: limits.headersTimeoutMs,
+      requestTimeout: 0,
+      connectionsCheckingInterval: Math.min(
+        CONNECTIONS_CHECK_PERIOD_MAX_MS,
+        limits.headersTimeoutMs,
+      ),
+      maxHeaderSize: HEADER_BYTES_MAX,
+    },
+  })
+  app.server.maxConnections = limits.connectionsMax
+  app.addContentTypeParser('*', (_request, _payload, done) => done(null, undefined))
+  app.setErrorHandler((error, request, reply) => sendError(options, { error, request, reply }))
+  app.setNotFoundHandler((request, reply) =>
+    sendError(options, {
+      error: new PlatformError(
+        'NOT_FOUND',
+        { path: request.url.slice(0, 200) },
+        { message: 'There is no such call.' },
+      ),
+      request,
+      reply,
+    }),
+  )
+  for (const binding of options.bindings) addRoute(app, { ...options, limits }, binding)
+  refuseOrPassUpgrades(app.server, options)
+  return app
+}
+
+function refuseOrPassUpgrades<Caller>(server: Server, options: HttpServerOptions<Caller>): void {
+  server.on('upgrade', (request, socket, head) => {
+    socket.on('error', () => socket.destroy())
+    if (options.onUpgrade === undefined)
+      socket.end('HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n')
+    else options.onUpgrade(request, socket, head)
+  })
+}
+
+function addRoute<Caller>(
+  app: FastifyInstance,
+  options: HttpServerOptions<Caller> & { readonly limits: HttpLimits },
+  binding: Binding<Caller>,
+): void {
+  const { route } = binding
+  app.route({
+    method: route.method,
+    url: route.path,
+    handler: async (request, reply) => {
+      const params = parsePart(route.params, request.params, 'path')
+      const query = parsePart(route.query, request.query, 'query')
+      const caller = await options.authorize({ route, token: bearerToken(request), query, params })
+      const body = route.form === 'upload' ? undefined : parsePart(route.body, request.body, 'body')
+      const gone = new AbortController()
+      reply.raw.once('close', () => gone.abort(new Error('the connection ended')))
+      const ifMatch =
+        typeof request.headers['if-match'] === 'string' ? request.headers['if-match'] : undefined
+      const answer = await binding.handle({
+        caller,
+        // proof: parsed just above with the schemas of this route
+        params: params as never,
+        query: query as never,
+        body: body as never,
+        requestId: request.id,
+        ifMatch,
+        signal: gone.signal,
+        upload: request.raw,
+      })
+      if (route.form === 'events') {
+        // proof: `bind` demands an async iterable of a handler of this form
+        const events = await begun(answer as AsyncIterable<unknown>)
+        reply.hijack()
+        await writeEvents(reply.raw, events, {
+          clock: options.clock,
+          signal: gone.signal,
+          stalledReaderMs: options.limits.stalledReaderMs,
+        })
+        return reply
+      }
+      return reply.status(route.status).send(answer)
+    },
+  })
+}
+
+function bearerToken(request: FastifyRequest): string | undefined {
+  const header = request.headers.authorization
+  return header?.startsWith('Bearer ') === true ? header.slice('Bearer '.length) : undefined
+}
+
+/** Unknown fields are errors: a misspelt option must not be ignored. */
+function parsePart(schema: z.ZodType | undefined, part: unknown, where: string): unknown {
+  if (schema === undefined) {
+    if (isEmpty(part)) return undefined
+    throw new PlatformError(
+      'INVALID_INPUT',
+      { where, next: `send no ${where}` },
+      { message: `This call takes no ${where}.` },
+    )
+  }
+  const parsed = schema.safeParse(part ?? (where === 'body' ? undefined : {}))
+  if (parsed.success) return parsed.data
+  throw invalidInput(parsed.error, where)
+}
+
+function isEmpty(part: unknown): boolean {
+  return (
+    part === undefined ||
+    part === null ||
+    (typeof part === 'object' && Object.keys(part).length === 0)
+  )
+}
+
+const ISSUES_SHOWN_MAX = 10
+
+/** INVALID_INPUT that names each wrong field. */
+export function invalidInput(error: z.ZodError, where: string): PlatformError {
+  const issues = error.issues.slice(0, ISSUES_SHOWN_MAX).map((issue) => {
+    const keys =
+      'keys' in issue && Array.isArray(issue.keys) ? issue.keys.map(String).join(', ') : ''
+    const field = issue.path.map(String).join('.') || keys || where
+    return { field: field.slice(0, 200), problem: issue.message.slice(0, 300) }
+  })
+  const first = issues[0]
+  const message =
+    first === undefined ? 'The request is malformed.' : `${first.field}: ${first.problem}`
+  return new PlatformError('INVALID_INPUT', { where, field: first?.field, issues }, { message })
+}
+
+function sendError<Caller>(
+  options: HttpServerOptions<Caller>,
+  { error, request, reply }: { error: unknown; request: FastifyRequest; reply: FastifyReply },
+): FastifyReply {
+  const known = toPlatformError(error)
+  const status = errorStatus[known.kind]
+  if (status >= 500)
+    options.log.error('a request failed', {
+      requestId: request.id,
+      path: request.url.split('?')[0],
+      error,
+    })
+  if (known.kind === 'unavailable' || known.kind === 'limit') void reply.header('retry-after', '1')
+  return reply.status(status).send(replyOf(known, request.id))
+}
+
+/**
+ * Answers what is no HTTP request (a huge or malformed head, or none in time) in the shape of every error, and closes.
+ * Node gives only the socket; nothing of the request is known.
+ */
+function refuseMalformed<Caller>(
+  options: HttpServerOptions<Caller>,
+  failed: { error: Error & { code?: string }; socket: Duplex },
+): void {
+  const { error, socket } = failed
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const known =
+    error.code === 'HPE_HEADER_OVERFLOW'
+      ? new PlatformError(
+          'TOO_LARGE',
+          { limit: `${HEADER_BYTES_MAX} bytes` },
+          { message: 'The head of the request is too large.' },
+        )
+      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+        ? new PlatformError('DEADLINE_EXCEEDED', {}, { message: 'The request came too slowly.' })
+        : new PlatformError('INVALID_INPUT', { where: 'request' }, { message: 'Not HTTP.' })
+  const status = errorStatus[known.kind]
+  const body = JSON.stringify(replyOf(known, options.newRequestId()))
+  socket.end(
+    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\nConnection: close\r\n` +
+      `Content-Type: application/json; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+    () => socket.destroy(),
+  )
+}
+
+function replyOf(error: PlatformError, requestId: string): ErrorReply {
+  return { code: error.code, message: error.message, details: { ...error.details }, requestId }
+}
+
+function toPlatformError(error: unknown): PlatformError {
+  if (isPlatformError(error)) return error
+  if (isDatabaseUnavailable(error))
+    return new PlatformError('DATABASE_UNAVAILABLE', {}, { cause: error })
+  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+  if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
+    return new PlatformError('TOO_LARGE', {
+      limit: `${BODY_BYTES_MAX} bytes`,
+      next: 'send a smaller body',
+    })
+  }
+  if (
+    code.startsWith('FST_ERR_') ||
+    (error instanceof Error && 'statusCode' in error && error.statusCode === 400)
+  ) {
+    const message = error instanceof Error ? error.message : 'The request is malformed.'
+    return new PlatformError('INVALID_INPUT', { where: 'request' }, { message, cause: error })
+  }
+  return new PlatformError('INTERNAL', {}, { cause: error })
+}

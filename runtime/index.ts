@@ -1,0 +1,39 @@
+export { openLog, silentLog, type Log, type LogFields, type LogOptions } from './log.ts'
+export {
+  isDatabaseUnavailable,
+  isRetryableConflict,
+  openDatabase,
+  violatedConstraint,
+  type Database,
+  type DatabaseOptions,
+  type Leadership,
+} from './postgres/database.ts'
+export { migrate, readMigrations, type Migration } from './postgres/migrations.ts'
+export { systemClock, systemRandom } from './system.ts'
+export { PostgresServer, type PostgresServerOptions } from './postgres/server.ts'
+export { bind, type Binding, type EventStream, type RequestInput } from './http/bind.ts'
+export {
+  BODY_BYTES_MAX,
+  CONNECTIONS_MAX,
+  createHttpServer,
+  invalidInput,
+  type HttpLimits,
+  type HttpServerOptions,
+} from './http/server.ts'
+export {
+  findProcess,
+  ProgramError,
+  run,
+  signalProcess,
+  start,
+  type Argv,
+  type ProcessIdentity,
+  type ProgramExit,
+  type ProgramFailure,
+  type ProgramOutput,
+  type ProgramPlacement,
+  type RunningProgram,
+  type RunOptions,
+  type StartOptions,
+} from './programs.ts'
+export { startReconciler, type Reconciler } from './reconciler.ts'

@@ -1,0 +1,182 @@
+import { PlatformError, type Clock, type Timer } from '@nubo/base'
+import { CamelCasePlugin, Kysely, PostgresDialect } from 'kysely'
+import pg from 'pg'
+import type { Log } from '../log.ts'
+
+// Times and counters are int8; they stay below 2^53, so numbers are exact. Tests and production agree by this line.
+const INT8_TYPE = 20
+pg.types.setTypeParser(INT8_TYPE, Number)
+
+/** A lock that one process of the region holds; lost when the connection that holds it ends. */
+export interface Leadership {
+  /** Aborts when the lock is lost or given back. */
+  readonly signal: AbortSignal
+  release(): Promise<void>
+}
+
+/** What the control plane needs of its database, besides queries; the simulator gives another implementation. */
+export interface Database<Tables> {
+  readonly query: Kysely<Tables>
+  /** `onNotify` also runs once after each reconnection, since notifications may have been missed. */
+  listen(channel: string, onNotify: (payload: string) => void): Promise<void>
+  /** Undefined if somebody else holds the lock; holders of a shared one keep out only those who want it alone. */
+  tryLead(lockNumber: number, options?: { shared: boolean }): Promise<Leadership | undefined>
+  close(): Promise<void>
+}
+
+export interface DatabaseOptions {
+  readonly url: string
+  readonly clock: Clock
+  readonly log: Log
+  readonly connectionsMax?: number
+}
+
+const CONNECT_TIMEOUT_MS = 5_000
+const STATEMENT_TIMEOUT_MS = 15_000
+const LISTEN_RETRY_MS = 500
+
+/** Opens a pool. Does not connect yet: the first query does, and fails with DATABASE_UNAVAILABLE if nothing answers. */
+export function openDatabase<Tables>(options: DatabaseOptions): Database<Tables> {
+  const { clock, log } = options
+  const pool = new pg.Pool({
+    connectionString: options.url,
+    max: options.connectionsMax ?? 16,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    statement_timeout: STATEMENT_TIMEOUT_MS,
+    idle_in_transaction_session_timeout: STATEMENT_TIMEOUT_MS,
+    application_name: 'nubo',
+  })
+  // An idle connection that breaks is replaced by the pool; whoever uses the database next sees the truth.
+  pool.on('error', (error) => log.warn('a database connection broke', { error }))
+  const query = new Kysely<Tables>({
+    dialect: new PostgresDialect({ pool }),
+    plugins: [new CamelCasePlugin({ maintainNestedObjectKeys: true })],
+  })
+  const listener = createListener({ url: options.url, clock, log })
+  return {
+    query,
+    listen: (channel, onNotify) => listener.listen(channel, onNotify),
+    tryLead: (lockNumber, how) =>
+      tryLead(options.url, { lockNumber, shared: how?.shared === true, log }),
+    close: async () => {
+      await listener.close()
+      await query.destroy()
+    },
+  }
+}
+
+interface Listener {
+  listen(channel: string, onNotify: (payload: string) => void): Promise<void>
+  close(): Promise<void>
+}
+
+/** One connection that hears notifications and comes back by itself. */
+function createListener(deps: { url: string; clock: Clock; log: Log }): Listener {
+  const handlers = new Map<string, (payload: string) => void>()
+  let client: pg.Client | undefined
+  let retry: Timer | undefined
+  let closed = false
+
+  async function connect(): Promise<void> {
+    const fresh = new pg.Client({
+      connectionString: deps.url,
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      keepAlive: true,
+      application_name: 'nubo-listen',
+    })
+    fresh.on('notification', (message) => handlers.get(message.channel)?.(message.payload ?? ''))
+    fresh.on('error', (error) => deps.log.warn('the notification connection broke', { error }))
+    await fresh.connect()
+    for (const channel of handlers.keys())
+      await fresh.query(`LISTEN ${fresh.escapeIdentifier(channel)}`)
+    client = fresh
+    fresh.on('end', () => {
+      client = undefined
+      reconnectLater()
+    })
+  }
+  function reconnectLater(): void {
+    if (closed) return
+    retry = deps.clock.after(LISTEN_RETRY_MS, () => {
+      connect().then(
+        () => handlers.forEach((onNotify) => onNotify('')),
+        () => reconnectLater(),
+      )
+    })
+  }
+  return {
+    listen: async (channel, onNotify) => {
+      handlers.set(channel, onNotify)
+      if (client === undefined) await connect()
+      else await client.query(`LISTEN ${client.escapeIdentifier(channel)}`)
+    },
+    close: async () => {
+      closed = true
+      retry?.cancel()
+      await client?.end()
+    },
+  }
+}
+
+async function tryLead(
+  url: string,
+  asked: { lockNumber: number; shared: boolean; log: Log },
+): Promise<Leadership | undefined> {
+  const client = new pg.Client({
+    connectionString: url,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    keepAlive: true,
+    application_name: 'nubo-lock',
+  })
+  const lost = new AbortController()
+  client.on('error', (error) => asked.log.warn('the connection that holds a lock broke', { error }))
+  client.on('end', () => lost.abort(new PlatformError('DATABASE_UNAVAILABLE')))
+  try {
+    await client.connect()
+    const reply = await client.query<{ got: boolean }>(
+      `SELECT ${asked.shared ? 'pg_try_advisory_lock_shared' : 'pg_try_advisory_lock'}($1) AS got`,
+      [asked.lockNumber],
+    )
+    if (reply.rows[0]?.got === true) return { signal: lost.signal, release: () => client.end() }
+  } catch (cause) {
+    await client.end().catch(() => undefined)
+    throw new PlatformError('DATABASE_UNAVAILABLE', {}, { cause })
+  }
+  await client.end()
+  return undefined
+}
+
+const connectionErrors = new Set([
+  'ECONNREFUSED',
+  'ENOENT',
+  'ECONNRESET',
+  'EPIPE',
+  'ETIMEDOUT',
+  'EAGAIN',
+])
+
+/** True when the database could not be reached or went away, so that trying again may help. */
+export function isDatabaseUnavailable(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : ''
+  // SQLSTATE classes: 08 connection, 53 resources (disk full, too many connections), 57P0x shutdown; 57014 statement timeout.
+  if (/^(08|53|57P0)/.test(code) || code === '57014' || connectionErrors.has(code)) return true
+  return /Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error/.test(
+    error.message,
+  )
+}
+
+/** The name of the constraint that a statement violated (unique, foreign key, check), if that is what happened. */
+export function violatedConstraint(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string')
+    return undefined
+  if (!error.code.startsWith('23')) return undefined
+  return 'constraint' in error && typeof error.constraint === 'string' ? error.constraint : ''
+}
+
+/** True for a deadlock or a serialization failure: the whole transaction was undone and may be run again. */
+export function isRetryableConflict(error: unknown): boolean {
+  return (
+    error instanceof Error && 'code' in error && (error.code === '40P01' || error.code === '40001')
+  )
+}
