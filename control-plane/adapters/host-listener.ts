@@ -1,0 +1,253 @@
+import type { IncomingMessage } from 'node:http'
+import { createServer, type Server } from 'node:https'
+import type { Duplex } from 'node:stream'
+import { TLSSocket } from 'node:tls'
+import { PlatformError, type Clock, type Random, type Timer } from '@nubo/base'
+import { STREAM_FRAME_BYTES_MAX } from '@nubo/contracts'
+import { HOST_MESSAGE_BYTES_MAX } from '@nubo/contracts/host'
+import type { Log } from '@nubo/runtime'
+import { WebSocketServer } from 'ws'
+import type { CertificateAuthority } from '../domains/fleet/index.ts'
+import type { HostIdentity, HostSessions } from '../host-sessions/index.ts'
+import { SERVER_CERTIFICATE_VALIDITY_MS } from './certificates.ts'
+import { createCallAnswerer, type HostCalls } from './host-listener-calls.ts'
+import { refuseUpgrade, streamToken } from './stream-upgrade.ts'
+import { webSocketChannel, webSocketStream } from './web-socket.ts'
+
+/** Against peers that are slow, many or hostile. */
+const CONNECTIONS_MAX = 10_000
+/** Connections that have not become a session or a stream; more are refused, while those that serve go on. */
+const IDLE_CONNECTIONS_MAX = 512
+const HANDSHAKE_TIMEOUT_MS = 5_000
+const HEADERS_TIMEOUT_MS = 5_000
+const REQUEST_TIMEOUT_MS = 15_000
+const KEEP_ALIVE_TIMEOUT_MS = 2_000
+const HEADER_BYTES_MAX = 8_192
+
+const SESSION_PATH = '/host/v1/session'
+const STREAM_PATH = '/host/v1/streams/'
+
+export interface HostListenerDeps {
+  readonly bind: { readonly host: string; readonly port: number }
+  readonly serverName: string
+  /** IP addresses and DNS names that hosts dial, besides the bound one. */
+  readonly addresses?: readonly string[]
+  readonly certificates: CertificateAuthority
+  readonly sessions: HostSessions
+  readonly calls: HostCalls
+  /** Whether the bearer of a certificate of our CA is a host now. */
+  readonly admits: (identity: HostIdentity) => Promise<boolean>
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+}
+
+/**
+ * The listener of the host contract: HTTPS and WebSockets over TLS with the region's own CA. A certificate is asked of
+ * every peer; only `ca` and `join` are answered without one.
+ */
+export class HostListener {
+  readonly #deps: HostListenerDeps
+  readonly #connections = new Connections()
+  #server: Server | undefined
+  #renewal: Timer | undefined
+
+  constructor(deps: HostListenerDeps) {
+    this.#deps = deps
+  }
+
+  /** Resolves with the port once it listens. Errors: PORT_TAKEN. */
+  async start(): Promise<number> {
+    const server = createServer({
+      ...(await newSecureContext(this.#deps)),
+      requestCert: true,
+      // Judged per path, since joining hosts have no certificate yet.
+      rejectUnauthorized: false,
+      handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+      connectionsCheckingInterval: 1_000,
+      maxHeaderSize: HEADER_BYTES_MAX,
+    })
+    this.#server = server
+    server.maxConnections = CONNECTIONS_MAX
+    server.on('connection', (socket) => this.#connections.add(socket))
+    server.on('tlsClientError', (error, socket) => {
+      const peer = socket.remoteAddress
+      this.#deps.log.debug('a TLS handshake failed', { reason: error.message, peer })
+      socket.destroy()
+    })
+    serve(this.#deps, server, this.#connections)
+    await listen(server, this.#deps)
+    this.#renewLater()
+    const address = server.address()
+    if (typeof address !== 'object' || address === null) throw new Error('no address after listen')
+    return address.port
+  }
+
+  /** Cuts every connection. Stop the sessions before, so that hosts hear why. */
+  async stop(): Promise<void> {
+    this.#renewal?.cancel()
+    const server = this.#server
+    if (server === undefined) return
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+    this.#connections.destroyAll()
+    await closed
+  }
+
+  #renewLater(): void {
+    this.#renewal = this.#deps.clock.after(SERVER_CERTIFICATE_VALIDITY_MS / 2, () => {
+      newSecureContext(this.#deps)
+        .then((context) => this.#server?.setSecureContext(context))
+        .catch((error: unknown) =>
+          this.#deps.log.error('the server certificate was not renewed', { error }),
+        )
+        .finally(() => this.#renewLater())
+    })
+  }
+}
+
+/** The key is made anew at each start and never leaves the process. */
+async function newSecureContext(deps: HostListenerDeps) {
+  const { certificates, serverName, addresses, bind } = deps
+  const issued = await certificates.issueServer({
+    commonName: `Nubo server ${serverName}`,
+    addresses: [...new Set([bind.host, ...(addresses ?? [])])],
+    validityMs: SERVER_CERTIFICATE_VALIDITY_MS,
+  })
+  return {
+    key: issued.keyPem,
+    cert: issued.certificatePem,
+    ca: certificates.caPem,
+    minVersion: 'TLSv1.2',
+  } as const
+}
+
+function serve(deps: HostListenerDeps, server: Server, connections: Connections): void {
+  const answer = createCallAnswerer({ ...deps, caPem: deps.certificates.caPem })
+  server.on('request', (request, response) => {
+    void answer(request, response, () => authenticate(deps, request))
+  })
+  const sessionSockets = webSocketServer(HOST_MESSAGE_BYTES_MAX)
+  const streamSockets = webSocketServer(STREAM_FRAME_BYTES_MAX)
+  server.on('upgrade', (request, socket, head) => {
+    socket.on('error', () => socket.destroy())
+    authenticate(deps, request).then(
+      (identity) => {
+        const { clock } = deps
+        const log = deps.log.child({ hostId: identity.hostId })
+        if (request.url === SESSION_PATH) {
+          sessionSockets.handleUpgrade(request, socket, head, (webSocket) => {
+            connections.countServing(socket)
+            deps.sessions.accept(webSocketChannel(webSocket, { clock, log }), identity)
+          })
+          return
+        }
+        const token = streamToken(request.url, STREAM_PATH)
+        const attach = deps.sessions.streams.claimForHost(token ?? '', identity.hostId)
+        if (attach === undefined) return refuseUpgrade(socket, '404 Not Found')
+        streamSockets.handleUpgrade(request, socket, head, (webSocket) => {
+          connections.countServing(socket)
+          attach(webSocketStream(webSocket, { clock, log }))
+        })
+      },
+      (error: unknown) => {
+        deps.log.warn('a host connection was refused', {
+          peer: request.socket.remoteAddress,
+          error,
+        })
+        refuseUpgrade(socket, '401 Unauthorized')
+      },
+    )
+  })
+}
+
+function webSocketServer(maxPayload: number): WebSocketServer {
+  return new WebSocketServer({
+    noServer: true,
+    clientTracking: false,
+    perMessageDeflate: false,
+    maxPayload,
+  })
+}
+
+/** Who the peer's certificate says it is, if our CA issued it, its dates are good, and the host is one of ours now. */
+async function authenticate(
+  deps: HostListenerDeps,
+  request: IncomingMessage,
+): Promise<HostIdentity> {
+  const { socket } = request
+  const identity = socket instanceof TLSSocket && socket.authorized ? identityOf(socket) : undefined
+  if (identity === undefined) {
+    const reason = socket instanceof TLSSocket ? String(socket.authorizationError) : 'no TLS'
+    throw new PlatformError(
+      'UNAUTHENTICATED',
+      { reason, next: 'join the region' },
+      {
+        message: 'The certificate of the host is missing, expired or not ours.',
+      },
+    )
+  }
+  if (await deps.admits(identity)) return identity
+  throw new PlatformError(
+    'UNAUTHENTICATED',
+    { ...identity, next: 'join the region anew' },
+    {
+      message: 'The certificate of the host was revoked.',
+    },
+  )
+}
+
+/** Our CA puts exactly one name into a host's certificate. */
+function identityOf(socket: TLSSocket): HostIdentity | undefined {
+  const certificate = socket.getPeerX509Certificate()
+  const hostId = /^URI:nubo:host:([0-9a-f-]{36})$/.exec(certificate?.subjectAltName ?? '')?.[1]
+  if (certificate === undefined || hostId === undefined) return undefined
+  return { hostId, serial: certificate.serialNumber.toLowerCase() }
+}
+
+async function listen(server: Server, { bind, log }: HostListenerDeps): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (cause) => {
+      const isTaken = 'code' in cause && cause.code === 'EADDRINUSE'
+      reject(
+        new PlatformError(
+          isTaken ? 'PORT_TAKEN' : 'SETUP_FAILED',
+          { ...bind },
+          {
+            message: `The host contract cannot listen on ${bind.host}:${bind.port}.`,
+            cause,
+          },
+        ),
+      )
+    })
+    server.listen(bind.port, bind.host, () => resolve())
+  })
+  server.on('error', (error) => log.warn('the host contract listener had an error', { error }))
+}
+
+/** All connections from their first packet on. Those that serve a session or a stream leave room for idle ones. */
+class Connections {
+  readonly #open = new Set<Duplex>()
+  #serving = 0
+
+  add(socket: Duplex): void {
+    socket.on('error', () => socket.destroy())
+    if (this.#open.size - this.#serving >= IDLE_CONNECTIONS_MAX) {
+      socket.destroy()
+      return
+    }
+    this.#open.add(socket)
+    socket.once('close', () => this.#open.delete(socket))
+  }
+
+  countServing(socket: Duplex): void {
+    this.#serving++
+    socket.once('close', () => this.#serving--)
+  }
+
+  destroyAll(): void {
+    for (const socket of this.#open) socket.destroy()
+  }
+}

@@ -1,0 +1,53 @@
+import { dirname, join } from 'node:path'
+import { PlatformError } from '@nubo/base'
+import { z } from 'zod'
+
+const listen = z.strictObject({ host: z.string(), port: z.int().min(1).max(65_535) })
+
+/** The configuration file of a server process. */
+export const serverConfig = z.strictObject({
+  serverName: z.string().regex(/^[a-z0-9-]{1,40}$/),
+  region: z.string().regex(/^[a-z0-9-]{1,40}$/),
+  databaseUrl: z.string(),
+  /** 32 random bytes that seal the keys in the database; root only; made by `prepare` if absent. */
+  keyFile: z.string(),
+  /** Receives the first operator token; root only. */
+  bootstrapTokenFile: z.string(),
+  /** Receives the CA certificate of the region, for the engines of hosts; beside the key file if not said. */
+  caFile: z.string().optional(),
+  api: listen,
+  hostContract: listen,
+  /** Every server of the region as 'address:port', this one included. */
+  peers: z.strictObject({
+    api: z.array(z.string()).min(1),
+    hostContract: z.array(z.string()).min(1),
+  }),
+  registry: z.strictObject({
+    /** 'address:port' as hosts and servers reach it. */
+    address: z.string(),
+    storageDir: z.string(),
+    configFile: z.string(),
+  }),
+  dataDir: z.string(),
+  logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+  overcommit: z
+    .strictObject({ cpu: z.number().min(1).max(64), memory: z.number().min(1).max(4) })
+    .default({ cpu: 4, memory: 1 }),
+})
+export type ServerConfig = z.infer<typeof serverConfig>
+
+/** INVALID_INPUT names the field. */
+export function parseServerConfig(text: string): ServerConfig {
+  const parsed = serverConfig.safeParse(JSON.parse(text))
+  if (parsed.success) return parsed.data
+  const issue = parsed.error.issues[0]
+  throw new PlatformError(
+    'INVALID_INPUT',
+    { field: issue?.path.join('.') },
+    { message: `The server's configuration is wrong: ${issue?.path.join('.')}: ${issue?.message}` },
+  )
+}
+
+export function caFileOf(config: ServerConfig): string {
+  return config.caFile ?? join(dirname(config.keyFile), 'ca.pem')
+}

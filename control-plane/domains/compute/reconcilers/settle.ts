@@ -1,0 +1,60 @@
+import type { Clock } from '@nubo/base'
+import type { OperationRow, Recorder, SetFoundRow, World } from '../../../world/index.ts'
+import { endOperation } from '../../operations/index.ts'
+import { outcomeOf, type Outcome } from '../outcome.ts'
+import { isFoundCurrent } from '../set-view.ts'
+
+const BATCH_MAX = 500
+
+/**
+ * Ends operations whose outcome is already known: a report may have come before the operation reached the process
+ * that recorded it. Takes no hint; reads the world.
+ */
+export async function settleSetOperations(deps: {
+  world: World
+  recorder: Recorder
+  clock: Clock
+}): Promise<void> {
+  const { world, recorder, clock } = deps
+  const ends: { operation: OperationRow; outcome: Extract<Outcome, { at: 'done' | 'failed' }> }[] =
+    []
+  for (const operation of world.operation.by('open', 'yes')) {
+    if (operation.resourceKind !== 'set') continue
+    const outcome = knownOutcome(world, operation)
+    if (outcome.at === 'done' || outcome.at === 'failed') ends.push({ operation, outcome })
+    if (ends.length >= BATCH_MAX) break
+  }
+  if (ends.length === 0) return
+  await recorder.write(async (tx, touched) => {
+    for (const { operation, outcome } of ends) {
+      await endOperation(tx, touched, {
+        id: operation.id,
+        state: outcome.at,
+        reason: outcome.at === 'failed' ? outcome.reason : null,
+        progress: outcome.progress,
+        atMs: clock.nowMs(),
+      })
+    }
+  })
+}
+
+function knownOutcome(world: World, operation: OperationRow): Outcome {
+  const set = world.set.get(operation.resourceId)
+  if (set === undefined) {
+    return operation.kind === 'set.remove'
+      ? { at: 'done', progress: 'removed' }
+      : {
+          at: 'failed',
+          progress: 'gone',
+          reason: { code: 'NOT_FOUND', text: 'the set was removed meanwhile' },
+        }
+  }
+  const found = world.setFound.get(set.id)
+  if (!isFoundCurrent(set, found)) return { at: 'unrelated' }
+  return outcomeOf(operation, foundOf(found))
+}
+
+function foundOf(row: SetFoundRow) {
+  const { id, epoch, generation, state, progress, reason, containers } = row
+  return { id, epoch, generation, state, progress, reason, containers: [...containers] }
+}

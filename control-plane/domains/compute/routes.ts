@@ -1,0 +1,47 @@
+import { api } from '@nubo/contracts'
+import { page, type World } from '../../world/index.ts'
+import { projectOf, route, type CallerBinding } from '../identity/index.ts'
+import { operationView } from '../operations/index.ts'
+import type { ComputeService } from './service.ts'
+import { setView } from './set-view.ts'
+
+export function computeBindings({
+  compute,
+  world,
+}: {
+  compute: ComputeService
+  world: World
+}): CallerBinding[] {
+  return [
+    route(api.setCreate, async ({ caller, body }) =>
+      operationView(await compute.createSet(caller, body)),
+    ),
+    route(api.setList, ({ caller, query }) =>
+      page(world, query, {
+        rows: () => compute.listSets(caller, query),
+        view: (set) => setView(world, set),
+      }),
+    ),
+    route(api.setShow, async ({ caller, params }) =>
+      setView(world, compute.findSet(projectOf(caller), params.id)),
+    ),
+    route(api.setStart, async ({ caller, params }) =>
+      operationView(await compute.startSet(caller, params.id)),
+    ),
+    route(api.setStop, async ({ caller, params }) =>
+      operationView(await compute.stopSet(caller, params.id)),
+    ),
+    route(api.setRestart, async ({ caller, params }) =>
+      operationView(await compute.restartSet(caller, params.id)),
+    ),
+    route(api.setRemove, async ({ caller, params }) =>
+      operationView(await compute.removeSet(caller, params.id)),
+    ),
+    route(api.setExec, async ({ caller, params, body }) =>
+      compute.openExec(caller, params.id, body),
+    ),
+    route(api.setLogs, async ({ caller, params, body }) =>
+      compute.openLogs(caller, params.id, body),
+    ),
+  ]
+}

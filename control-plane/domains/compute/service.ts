@@ -1,0 +1,355 @@
+import {
+  isUuid,
+  newId,
+  PlatformError,
+  type Clock,
+  type HostId,
+  type ProjectId,
+  type Random,
+} from '@nubo/base'
+import type { SetCreate, SetState, StreamTicket } from '@nubo/contracts'
+import type {
+  OperationRow,
+  PortRow,
+  Recorder,
+  SetRow,
+  Touched,
+  Tx,
+  World,
+} from '../../world/index.ts'
+import { mayAct, nameTaken, projectOf, type Caller } from '../identity/index.ts'
+import { bindPort, insertPort, type NetworkService } from '../network/index.ts'
+import {
+  endOperation,
+  insertOperation,
+  newOperation,
+  supersedeOperations,
+} from '../operations/index.ts'
+import { checkSet, recordedContainers } from './admission.ts'
+import type { ImageResolver, StreamBroker } from './needs.ts'
+import { removeSetRows } from './removal.ts'
+import { setView } from './set-view.ts'
+import { changeWanted, insertSet } from './store.ts'
+
+export interface ComputeDeps {
+  readonly world: World
+  readonly recorder: Recorder
+  readonly clock: Clock
+  readonly random: Random
+  readonly network: NetworkService
+  readonly images: ImageResolver
+  readonly streams: StreamBroker
+}
+
+export type ComputeService = ReturnType<typeof createComputeService>
+
+export function createComputeService(deps: ComputeDeps) {
+  const { world } = deps
+
+  function findSet(project: ProjectId, nameOrId: string): SetRow {
+    const row = isUuid(nameOrId)
+      ? world.set.get(nameOrId)
+      : world.set.by('name', `${project}/${nameOrId}`)[0]
+    if (row === undefined || row.projectId !== project) {
+      throw new PlatformError(
+        'NOT_FOUND',
+        { kind: 'set', set: nameOrId },
+        { message: `There is no set ${nameOrId} here.` },
+      )
+    }
+    return row
+  }
+
+  return {
+    findSet,
+
+    /** Of the caller's project; of all projects if an operator asks for that. */
+    listSets: (
+      caller: Caller,
+      asked: {
+        host?: string | undefined
+        state?: SetState | undefined
+        allProjects?: 'true' | 'false' | undefined
+      },
+    ): readonly SetRow[] => {
+      const isEverywhere = asked.allProjects === 'true' && mayAct(caller.role, 'operator')
+      const sets = isEverywhere
+        ? [...world.set.values()]
+        : world.set.by('project', projectOf(caller))
+      const isOnHost = ({ hostId }: SetRow): boolean =>
+        asked.host === undefined ||
+        hostId === asked.host ||
+        world.host.get(hostId)?.name === asked.host
+      return sets.filter(
+        (set) =>
+          isOnHost(set) && (asked.state === undefined || setView(world, set).state === asked.state),
+      )
+    },
+
+    ...setCreation(deps),
+    ...setChanges(deps, findSet),
+    ...setStreams(deps, findSet),
+  }
+}
+
+function setCreation(deps: ComputeDeps) {
+  const { world, recorder, clock, random, network, images } = deps
+
+  function findRuledHost(nameOrId: string | undefined): HostId | null {
+    if (nameOrId === undefined) return null
+    const host = isUuid(nameOrId) ? world.host.get(nameOrId) : world.host.by('name', nameOrId)[0]
+    if (host === undefined)
+      throw new PlatformError(
+        'NOT_FOUND',
+        { kind: 'host', host: nameOrId },
+        { message: `There is no host ${nameOrId}.` },
+      )
+    return host.id
+  }
+
+  /** The set's port: a free one that was named, or a new one drawn here and given its address in the transaction. */
+  function preparePort(
+    project: ProjectId,
+    asked: SetCreate,
+    setId: SetRow['id'],
+  ): (tx: Tx, touched: Touched) => Promise<void> {
+    if (asked.port !== undefined) {
+      const port: PortRow = network.findPort(project, asked.port)
+      if (port.networkId !== network.findNetwork(project, asked.network).id) {
+        throw new PlatformError(
+          'INVALID_INPUT',
+          { field: 'port' },
+          { message: `Port ${port.name} is in another network.` },
+        )
+      }
+      return (tx, touched) => bindPort(tx, touched, { port, to: { setId } })
+    }
+    const subnet = network.chooseSubnet(project, { network: asked.network, subnet: asked.subnet })
+    const port = network.draftPort(subnet, { name: portName(asked.name), setId, ownedBySet: true })
+    return async (tx, touched) => {
+      await insertPort(tx, touched, { port, address: asked.address, nowMs: clock.nowMs() })
+    }
+  }
+
+  return {
+    /** One transaction: the set, its port, its operation. The world places it next. */
+    createSet: async (caller: Caller, asked: SetCreate): Promise<OperationRow> => {
+      checkSet(asked)
+      const project = projectOf(caller)
+      const row: SetRow = {
+        id: newId(clock, random),
+        projectId: project,
+        name: asked.name,
+        wanted: 'running',
+        generation: 1,
+        restartCount: 0,
+        recovery: asked.recovery,
+        cpuMillis: asked.cpuMillis,
+        memoryBytes: asked.memoryBytes,
+        labels: asked.labels,
+        containers: recordedContainers(asked, (image) => images.resolve(project, image)),
+        placementRule: {
+          hostId: findRuledHost(asked.placement.host),
+          spread: asked.placement.spread,
+          hostLabels: asked.placement.hostLabels,
+        },
+        hostId: null,
+        epoch: 0,
+        placement: null,
+        createdAtMs: clock.nowMs(),
+      }
+      const attachPort = preparePort(project, asked, row.id)
+      const operation = newOperation(
+        {
+          projectId: project,
+          kind: 'set.create',
+          resource: { kind: 'set', id: row.id, name: row.name },
+          generation: 1,
+          progress: 'waits to be placed',
+          mayCancel: true,
+        },
+        deps,
+      )
+      await recorder
+        .write(async (tx, touched) => {
+          await insertSet(tx, touched, row)
+          await attachPort(tx, touched)
+          await insertOperation(tx, touched, operation)
+        })
+        .catch(nameTaken('set', asked.name))
+      return world.operation.get(operation.id) ?? operation
+    },
+  }
+}
+
+/** Ports made with a set are called after it; 63 characters at most. */
+function portName(set: string): string {
+  return `${set.slice(0, 58)}-eth0`
+}
+
+type FindSet = (project: ProjectId, nameOrId: string) => SetRow
+
+function setChanges(deps: ComputeDeps, findSet: FindSet) {
+  const { world, recorder, clock } = deps
+
+  async function change(
+    caller: Caller,
+    nameOrId: string,
+    to: {
+      verb: 'start' | 'stop' | 'restart' | 'remove'
+      wanted: SetRow['wanted']
+      progress: string
+    },
+  ): Promise<OperationRow> {
+    const set = findSet(projectOf(caller), nameOrId)
+    const resource = { kind: 'set', id: set.id, name: set.name }
+    const drafted = newOperation(
+      {
+        projectId: set.projectId,
+        kind: `set.${to.verb}`,
+        resource,
+        generation: 0,
+        progress: to.progress,
+        mayCancel: false,
+      },
+      deps,
+    )
+    await recorder.write(async (tx, touched) => {
+      const now = await changeWanted(tx, touched, {
+        id: set.id,
+        wanted: to.wanted,
+        restart: to.verb === 'restart',
+      })
+      if (now === undefined) {
+        throw new PlatformError(
+          'NOT_ALLOWED_NOW',
+          { set: set.name, next: 'wait until it is gone' },
+          { message: `Set ${set.name} is being removed.` },
+        )
+      }
+      await supersedeOperations(tx, touched, {
+        resourceId: set.id,
+        by: drafted.kind,
+        atMs: clock.nowMs(),
+      })
+      await insertOperation(tx, touched, { ...drafted, generation: now.generation })
+      // Nothing was started anywhere, so there is nothing to wait for.
+      if (now.hostId !== null || to.verb === 'start' || to.verb === 'restart') return
+      if (to.wanted === 'removed')
+        await removeSetRows(tx, touched, {
+          set,
+          ports: world.port.by('set', set.id),
+          nowMs: clock.nowMs(),
+        })
+      await endOperation(tx, touched, {
+        id: drafted.id,
+        state: 'done',
+        reason: null,
+        progress: 'done',
+        atMs: clock.nowMs(),
+      })
+    })
+    return world.operation.get(drafted.id) ?? drafted
+  }
+
+  return {
+    startSet: (caller: Caller, nameOrId: string) =>
+      change(caller, nameOrId, { verb: 'start', wanted: 'running', progress: 'starting' }),
+    stopSet: (caller: Caller, nameOrId: string) =>
+      change(caller, nameOrId, { verb: 'stop', wanted: 'stopped', progress: 'stopping' }),
+    restartSet: (caller: Caller, nameOrId: string) =>
+      change(caller, nameOrId, { verb: 'restart', wanted: 'running', progress: 'restarting' }),
+    removeSet: (caller: Caller, nameOrId: string) =>
+      change(caller, nameOrId, { verb: 'remove', wanted: 'removed', progress: 'removing' }),
+  }
+}
+
+function setStreams({ streams }: ComputeDeps, findSet: FindSet) {
+  function placed(
+    caller: Caller,
+    nameOrId: string,
+    container: string | undefined,
+  ): { set: SetRow; hostId: HostId } {
+    const set = findSet(projectOf(caller), nameOrId)
+    if (set.hostId === null) {
+      throw new PlatformError(
+        'NOT_ALLOWED_NOW',
+        { set: set.name },
+        { message: `Set ${set.name} is on no host yet.` },
+      )
+    }
+    if (container !== undefined && !set.containers.some((one) => one.name === container)) {
+      throw new PlatformError(
+        'NOT_FOUND',
+        { kind: 'container', next: `one of: ${set.containers.map((one) => one.name).join(', ')}` },
+        { message: `Set ${set.name} has no container ${container}.` },
+      )
+    }
+    return { set, hostId: set.hostId }
+  }
+
+  return {
+    openExec: (
+      caller: Caller,
+      nameOrId: string,
+      asked: {
+        container?: string | undefined
+        command: string[]
+        tty: boolean
+        stdin: boolean
+        columns: number
+        rows: number
+      },
+    ): StreamTicket => {
+      const { set, hostId } = placed(caller, nameOrId, asked.container)
+      const container = asked.container ?? set.containers[0]?.name
+      if (container === undefined) throw new Error('a set has no containers')
+      const { command, tty, stdin, columns, rows } = asked
+      return streams.open({
+        hostId,
+        setId: set.id,
+        tokenId: caller.tokenId,
+        request: {
+          type: 'exec',
+          setId: set.id,
+          epoch: set.epoch,
+          container,
+          command,
+          tty,
+          stdin,
+          columns,
+          rows,
+        },
+      })
+    },
+
+    openLogs: (
+      caller: Caller,
+      nameOrId: string,
+      asked: {
+        container?: string | undefined
+        follow: boolean
+        sinceMs?: number | undefined
+        tail?: number | undefined
+      },
+    ): StreamTicket => {
+      const { set, hostId } = placed(caller, nameOrId, asked.container)
+      return streams.open({
+        hostId,
+        setId: set.id,
+        tokenId: caller.tokenId,
+        request: {
+          type: 'logs',
+          setId: set.id,
+          epoch: set.epoch,
+          container:
+            asked.container ??
+            (set.containers.length === 1 ? (set.containers[0]?.name ?? null) : null),
+          follow: asked.follow,
+          sinceMs: asked.sinceMs ?? null,
+          tail: asked.tail ?? null,
+        },
+      })
+    },
+  }
+}

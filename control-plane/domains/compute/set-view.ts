@@ -1,0 +1,138 @@
+import type { Reason, SetState, SetView } from '@nubo/contracts'
+import type { FoundContainer } from '@nubo/contracts/host'
+import type { HostRow, SetFoundRow, SetRow, World } from '../../world/index.ts'
+
+export interface SetStanding {
+  readonly state: SetState
+  readonly reason: Reason | null
+  readonly sinceMs: number
+}
+
+/** Whether the host's word is about this placement of the set. */
+export function isFoundCurrent(set: SetRow, found: SetFoundRow | undefined): found is SetFoundRow {
+  return found !== undefined && found.epoch === set.epoch && found.hostId === set.hostId
+}
+
+/** The state of a set from what is wanted, where it is, and what its host said last. Pure. */
+export function standingOf(
+  set: SetRow,
+  around: { host: HostRow | undefined; found: SetFoundRow | undefined },
+): SetStanding {
+  const { host } = around
+  const found = isFoundCurrent(set, around.found) ? around.found : undefined
+  const sinceMs = found?.sinceMs ?? set.placement?.decidedAtMs ?? set.createdAtMs
+  if (set.hostId === null || host === undefined) {
+    return {
+      state: set.wanted === 'removed' ? 'removing' : 'pending',
+      reason: set.placement?.reason ?? { code: 'NOT_PLACED', text: 'waits to be placed' },
+      sinceMs: set.createdAtMs,
+    }
+  }
+  if (host.state !== 'ready') {
+    const text = `host ${host.name} is ${host.state}${host.reason === null ? '' : `: ${host.reason.text}`}`
+    return {
+      state: set.wanted === 'removed' ? 'removing' : 'unknown',
+      reason: { code: 'HOST_UNREACHABLE', text },
+      sinceMs: host.sinceMs,
+    }
+  }
+  if (set.wanted === 'removed') return { state: 'removing', reason: found?.reason ?? null, sinceMs }
+  if (found === undefined || found.generation < set.generation) {
+    return {
+      state: set.wanted === 'stopped' ? 'stopping' : 'starting',
+      reason: found?.reason ?? null,
+      sinceMs,
+    }
+  }
+  return { state: stateOfFound(found.state), reason: found.reason, sinceMs: found.sinceMs }
+}
+
+function stateOfFound(state: SetFoundRow['state']): SetState {
+  switch (state) {
+    case 'pending':
+    case 'pulling':
+    case 'starting':
+    case 'absent':
+      return 'starting'
+    case 'running':
+    case 'degraded':
+    case 'stopping':
+    case 'stopped':
+    case 'failed':
+      return state
+  }
+}
+
+export function setView(world: World, set: SetRow): SetView {
+  const host = world.host.get(set.hostId)
+  const found = world.setFound.get(set.id)
+  const current = isFoundCurrent(set, found) ? found : undefined
+  const ports = world.port.by('set', set.id).toSorted((a, b) => (a.name < b.name ? -1 : 1))
+  const portViews = ports.map((port) => ({
+    id: port.id,
+    name: port.name,
+    address: port.address,
+    mac: port.mac,
+    network: world.network.get(port.networkId)?.name ?? '',
+    subnet: world.subnet.get(port.subnetId)?.name ?? '',
+  }))
+  const standing = standingOf(set, { host, found })
+  const containers = new Map(current?.containers.map((container) => [container.name, container]))
+  const first = portViews[0]
+  return {
+    id: set.id,
+    projectId: set.projectId,
+    name: set.name,
+    ...standing,
+    host: host?.name ?? null,
+    network: first?.network ?? '',
+    subnet: first?.subnet ?? '',
+    address: first?.address ?? '0.0.0.0',
+    ports: portViews,
+    containers: set.containers.map((spec) => ({
+      name: spec.name,
+      index: spec.index,
+      image: spec.imageName,
+      ...containerStanding(containers.get(spec.name), standing.state),
+    })),
+    cpuMillis: set.cpuMillis,
+    memoryBytes: set.memoryBytes,
+    recovery: set.recovery,
+    labels: set.labels,
+    generation: set.generation,
+    foundGeneration: current?.generation ?? 0,
+    epoch: set.epoch,
+    placement:
+      set.placement === null
+        ? null
+        : {
+            score: set.placement.score,
+            spread: set.placementRule.spread,
+            decidedAtMs: set.placement.decidedAtMs,
+            rejected: [...set.placement.rejected],
+          },
+    createdAtMs: set.createdAtMs,
+  }
+}
+
+function containerStanding(found: FoundContainer | undefined, setState: SetState) {
+  if (found === undefined) {
+    return {
+      state: 'waiting' as const,
+      reason: null,
+      restarts: 0,
+      exitCode: null,
+      health: 'none' as const,
+      startedAtMs: null,
+    }
+  }
+  const { state, reason, restarts, exitCode, health, startedAtMs } = found
+  return {
+    state: setState === 'unknown' ? ('unknown' as const) : state,
+    reason,
+    restarts,
+    exitCode,
+    health,
+    startedAtMs,
+  }
+}

@@ -1,0 +1,122 @@
+import type { HostId, SetId } from '@nubo/base'
+import type { FoundSet } from '@nubo/contracts/host'
+import type { SetFoundRow, SetPlacement, SetRow, Touched, Tx } from '../../world/index.ts'
+
+export async function insertSet(tx: Tx, touched: Touched, row: SetRow): Promise<void> {
+  await tx
+    .insertInto('set')
+    .values({
+      ...row,
+      labels: JSON.stringify(row.labels),
+      containers: JSON.stringify(row.containers),
+      placementRule: JSON.stringify(row.placementRule),
+      placement: row.placement === null ? null : JSON.stringify(row.placement),
+    })
+    .execute()
+  touched.touch('set', row.id)
+}
+
+/** Raises the generation. Returns the row as it is now; undefined if the set is gone or being removed. */
+export async function changeWanted(
+  tx: Tx,
+  touched: Touched,
+  change: { id: SetId; wanted: SetRow['wanted']; restart?: boolean },
+): Promise<{ generation: number; hostId: HostId | null } | undefined> {
+  const row = await tx
+    .updateTable('set')
+    .set((expression) => ({
+      wanted: change.wanted,
+      generation: expression('generation', '+', 1),
+      ...(change.restart === true ? { restartCount: expression('restartCount', '+', 1) } : {}),
+    }))
+    .where('id', '=', change.id)
+    .where('wanted', '!=', 'removed')
+    .returning(['generation', 'hostId'])
+    .executeTakeFirst()
+  if (row !== undefined) touched.touch('set', change.id)
+  return row
+}
+
+/** Records a placement if the set still waits for one. Returns whether it did. */
+export async function placeSet(
+  tx: Tx,
+  touched: Touched,
+  change: { id: SetId; hostId: HostId; placement: SetPlacement },
+): Promise<boolean> {
+  const updated = await tx
+    .updateTable('set')
+    .set((expression) => ({
+      hostId: change.hostId,
+      epoch: expression('epoch', '+', 1),
+      placement: JSON.stringify(change.placement),
+    }))
+    .where('id', '=', change.id)
+    .where('hostId', 'is', null)
+    .where('wanted', '!=', 'removed')
+    .executeTakeFirst()
+  if (updated.numUpdatedRows === 0n) return false
+  touched.touch('set', change.id)
+  return true
+}
+
+/** Why a set waits for a host. */
+export async function recordNotPlaced(
+  tx: Tx,
+  touched: Touched,
+  change: { id: SetId; placement: SetPlacement },
+): Promise<void> {
+  await tx
+    .updateTable('set')
+    .set({ placement: JSON.stringify(change.placement) })
+    .where('id', '=', change.id)
+    .where('hostId', 'is', null)
+    .execute()
+  touched.touch('set', change.id)
+}
+
+/** The row, kept from changing until the transaction ends; undefined unless the set is on this host in this epoch. */
+export async function lockPlacedSet(
+  tx: Tx,
+  at: { id: string; hostId: HostId; epoch: number },
+): Promise<SetRow | undefined> {
+  return tx
+    .selectFrom('set')
+    .selectAll()
+    .where('id', '=', at.id as SetId) // proof: an id that does not exist finds nothing
+    .where('hostId', '=', at.hostId)
+    .where('epoch', '=', at.epoch)
+    .forUpdate()
+    .executeTakeFirst()
+}
+
+export async function upsertFound(
+  tx: Tx,
+  touched: Touched,
+  change: { hostId: HostId; found: FoundSet; sinceMs: number },
+): Promise<void> {
+  const { found } = change
+  const values = {
+    hostId: change.hostId,
+    epoch: found.epoch,
+    generation: found.generation,
+    state: found.state,
+    progress: found.progress,
+    reason: found.reason === null ? null : JSON.stringify(found.reason),
+    containers: JSON.stringify(found.containers),
+    sinceMs: change.sinceMs,
+  }
+  await tx
+    .insertInto('setFound')
+    // proof: the row exists under this id, else the foreign key refuses
+    .values({ id: found.id as SetFoundRow['id'], ...values })
+    .onConflict((conflict) => conflict.column('id').doUpdateSet(values))
+    .execute()
+  touched.touch('setFound', found.id)
+}
+
+export async function deleteSet(tx: Tx, touched: Touched, id: SetId): Promise<void> {
+  await tx.deleteFrom('setFound').where('id', '=', id).execute()
+  await tx.deleteFrom('set').where('id', '=', id).execute()
+  touched.touch('setFound', id)
+  touched.touch('set', id)
+}

@@ -1,0 +1,137 @@
+// Proves when a host becomes unreachable and ready again, and that nothing else makes it so.
+import assert from 'node:assert/strict'
+import { test, type TestContext } from 'node:test'
+import type { HostId } from '@nubo/base'
+import { helloOf, joinHost, newSessionId, openServers, type TestServer } from '../testing/region.ts'
+import { SILENCE_MAX_MS, type LivenessReconciler } from './liveness.ts'
+
+interface Connected {
+  readonly server: TestServer
+  readonly hostId: HostId
+  readonly sessionId: string
+}
+
+async function connectHost(context: TestContext): Promise<Connected> {
+  const [server] = await openServers(context)
+  assert.ok(server)
+  const { hostId } = await joinHost(server, 'h1')
+  const sessionId = newSessionId()
+  await reconnect({ server, hostId, sessionId })
+  return { server, hostId, sessionId }
+}
+
+async function reconnect({ server, hostId, sessionId }: Connected): Promise<void> {
+  const by = { serverName: 's1', sessionId }
+  await server.fleet.presence.connected(hostId, helloOf(hostId), by)
+}
+
+/** Lets time pass with a pass every second; with a heartbeat recorded before each where the host lives. */
+async function passTime(
+  { server, hostId, sessionId }: Connected,
+  reconciler: LivenessReconciler,
+  asked: { ms: number; alive: boolean },
+): Promise<void> {
+  for (let passedMs = 0; passedMs < asked.ms; passedMs += 1_000) {
+    server.clock.move(1_000)
+    if (asked.alive) {
+      server.fleet.presence.heard(hostId, sessionId)
+      await server.fleet.presence.stop() // writes what was heard
+    }
+    await reconciler.pass()
+  }
+}
+
+test('a host whose heartbeats are recorded stays ready without a single change of the world', async (context) => {
+  const host = await connectHost(context)
+  const { revision } = host.server.world
+  const reconciler = host.server.fleet.newLivenessReconciler()
+  await passTime(host, reconciler, { ms: 4 * SILENCE_MAX_MS, alive: true })
+  assert.equal(host.server.world.revision, revision)
+})
+
+test('a silent host becomes unreachable with a reason, once, and ready again when it connects', async (context) => {
+  const host = await connectHost(context)
+  const { server, hostId } = host
+  const reconciler = server.fleet.newLivenessReconciler()
+  await passTime(host, reconciler, { ms: SILENCE_MAX_MS, alive: false })
+  assert.equal(server.world.host.get(hostId)?.state, 'ready')
+  const heardAtMs = (
+    await server.database.query
+      .selectFrom('hostLiveness')
+      .select('heardAtMs')
+      .executeTakeFirstOrThrow()
+  ).heardAtMs
+  await passTime(host, reconciler, { ms: 3_000, alive: false })
+  const row = server.world.host.get(hostId)
+  assert.equal(row?.state, 'unreachable')
+  assert.equal(row.reason?.code, 'HOST_UNREACHABLE')
+  assert.equal(row.sinceMs, heardAtMs)
+  assert.equal(row.sessionId, null)
+  const { revision } = server.world
+  await passTime(host, reconciler, { ms: SILENCE_MAX_MS, alive: false })
+  assert.equal(server.world.revision, revision)
+  await reconnect({ ...host, sessionId: newSessionId() })
+  assert.equal(server.world.host.get(hostId)?.state, 'ready')
+  assert.equal(server.world.host.get(hostId)?.reason, null)
+  await passTime(host, reconciler, { ms: SILENCE_MAX_MS, alive: false })
+  assert.equal(server.world.host.get(hostId)?.state, 'ready')
+})
+
+test('a host that comes back within its grace is never seen to be away', async (context) => {
+  const host = await connectHost(context)
+  const { server, hostId } = host
+  const reconciler = server.fleet.newLivenessReconciler()
+  const states = new Set<string | undefined>()
+  server.world.subscribe(() => states.add(server.world.host.get(hostId)?.state))
+  for (let round = 0; round < 3; round++) {
+    await passTime(host, reconciler, { ms: SILENCE_MAX_MS - 1_000, alive: false })
+    await reconnect({ ...host, sessionId: newSessionId() })
+  }
+  assert.deepEqual([...states], ['ready'])
+})
+
+test('a new leader and one that was asleep give every host its grace', async (context) => {
+  const host = await connectHost(context)
+  const { server, hostId } = host
+  // All servers were down for a minute: the record is old.
+  server.clock.move(60_000)
+  const reconciler = server.fleet.newLivenessReconciler()
+  await passTime(host, reconciler, { ms: SILENCE_MAX_MS, alive: false })
+  assert.equal(server.world.host.get(hostId)?.state, 'ready')
+  // The database was away for a minute.
+  server.clock.move(60_000)
+  await passTime(host, reconciler, { ms: SILENCE_MAX_MS, alive: false })
+  assert.equal(server.world.host.get(hostId)?.state, 'ready')
+  await passTime(host, reconciler, { ms: 3_000, alive: false })
+  assert.equal(server.world.host.get(hostId)?.state, 'unreachable')
+})
+
+test('heartbeats of a host that was removed meanwhile do not spoil those of others', async (context) => {
+  const host = await connectHost(context)
+  const { server } = host
+  const { presence, service } = server.fleet
+  const other = await joinHost(server, 'h2')
+  presence.heard(other.hostId, newSessionId())
+  await service.remove('h2')
+  server.clock.move(5_000)
+  presence.heard(host.hostId, host.sessionId)
+  await presence.stop()
+  const rows = await server.database.query.selectFrom('hostLiveness').selectAll().execute()
+  assert.deepEqual(
+    rows.map((row) => row.hostId),
+    [host.hostId],
+  )
+  assert.ok(server.clock.nowMs() - (rows[0]?.heardAtMs ?? 0) < 1_000)
+})
+
+test('a server that cannot record heartbeats grants no lease', async (context) => {
+  const host = await connectHost(context)
+  const { server, hostId, sessionId } = host
+  const { presence } = server.fleet
+  assert.equal(presence.mayGrantLease(), true)
+  server.clock.move(60_000)
+  assert.equal(presence.mayGrantLease(), false)
+  presence.heard(hostId, sessionId)
+  await presence.stop()
+  assert.equal(presence.mayGrantLease(), true)
+})

@@ -1,0 +1,10 @@
+export { maySee, mayAct, projectOf, type Caller } from './caller.ts'
+export { route, type CallerBinding } from './route.ts'
+export { identityBindings } from './routes.ts'
+export {
+  createIdentityService,
+  DEFAULT_PROJECT_NAME,
+  nameTaken,
+  type IdentityService,
+} from './service.ts'
+export { newSecret, secretSha256 } from './token.ts'

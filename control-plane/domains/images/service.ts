@@ -1,0 +1,202 @@
+import { createReadStream } from 'node:fs'
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Readable } from 'node:stream'
+import {
+  isUuid,
+  newId,
+  PlatformError,
+  type Clock,
+  type HostId,
+  type ProjectId,
+  type Random,
+} from '@nubo/base'
+import type { ImageRow, Recorder, World } from '../../world/index.ts'
+import { nameTaken, projectOf, type Caller } from '../identity/index.ts'
+import { composeManifest, MANIFEST_MEDIA_TYPE } from './manifest.ts'
+import type { ImageRegistry, ImportLock } from './needs.ts'
+import { PULL_TOKEN_VALIDITY_MS, type RegistryTokens } from './registry-token.ts'
+import { deleteImage, insertImage, isUsed } from './store.ts'
+import { unpackArchive, type UnpackedImage } from './unpack.ts'
+import { receiveUpload } from './upload.ts'
+
+/** Imports hold disk and CPU; more wait their turn at the client's pace. */
+const IMPORTS_AT_ONCE_MAX = 4
+
+export interface ImageDeps {
+  readonly world: World
+  readonly recorder: Recorder
+  readonly clock: Clock
+  readonly random: Random
+  readonly registry: ImageRegistry
+  readonly tokens: RegistryTokens
+  readonly lock: ImportLock
+  /** Holds uploads while they are worked on. */
+  readonly folder: string
+}
+
+export interface ImportAsked {
+  readonly name: string
+  readonly digest?: string | undefined
+  readonly command?: string | string[] | undefined
+}
+
+export type ImageService = ReturnType<typeof createImageService>
+
+export function createImageService(deps: ImageDeps) {
+  const { world, recorder, clock, random, registry, tokens, lock } = deps
+  let importing = 0
+
+  function findImage(project: ProjectId, nameOrId: string): ImageRow {
+    const row = isUuid(nameOrId)
+      ? world.image.get(nameOrId)
+      : world.image.by('name', `${project}/${nameOrId}`)[0]
+    if (row === undefined || row.projectId !== project) {
+      throw new PlatformError(
+        'NOT_FOUND',
+        { kind: 'image', image: nameOrId, next: 'see `nubo image ls`, or import it' },
+        { message: `There is no image ${nameOrId} here.` },
+      )
+    }
+    return row
+  }
+
+  function refuseTakenName(project: ProjectId, name: string): void {
+    if (world.image.by('name', `${project}/${name}`).length === 0) return
+    throw new PlatformError(
+      'NAME_TAKEN',
+      { field: 'name', kind: 'image', name, next: 'choose another name, or remove the old image' },
+      { message: `An image called ${name} exists already.` },
+    )
+  }
+
+  async function push(
+    repository: string,
+    image: UnpackedImage,
+    signal: AbortSignal,
+  ): Promise<string> {
+    const { config, manifest } = composeManifest(image)
+    for (const layer of image.layers) {
+      await registry.putBlob(
+        repository,
+        {
+          digest: layer.digest,
+          sizeBytes: layer.sizeBytes,
+          open: () => createReadStream(layer.path),
+        },
+        signal,
+      )
+    }
+    await registry.putBlob(
+      repository,
+      {
+        digest: config.digest,
+        sizeBytes: config.sizeBytes,
+        open: () => Readable.from([Buffer.from(config.text)]),
+      },
+      signal,
+    )
+    return registry.putManifest(
+      repository,
+      { mediaType: MANIFEST_MEDIA_TYPE, text: manifest },
+      signal,
+    )
+  }
+
+  return {
+    findImage,
+
+    resolve: (project: ProjectId, nameOrId: string) => {
+      const { id, name, repository, digest } = findImage(project, nameOrId)
+      return { id, name, repository, digest }
+    },
+
+    /** Receives, checks, pushes, records; what fails half-way leaves at most unnamed blobs, which the collection removes. */
+    importImage: async (
+      caller: Caller,
+      asked: ImportAsked,
+      upload: { body: Readable; signal: AbortSignal },
+    ): Promise<ImageRow> => {
+      const project = projectOf(caller)
+      refuseTakenName(project, asked.name)
+      if (importing >= IMPORTS_AT_ONCE_MAX) {
+        throw new PlatformError('TOO_MANY_REQUESTS', {
+          limit: `${IMPORTS_AT_ONCE_MAX} imports at once`,
+          next: 'try again when one has ended',
+        })
+      }
+      importing++
+      await mkdir(deps.folder, { recursive: true, mode: 0o700 })
+      const folder = await mkdtemp(join(deps.folder, 'import-'))
+      try {
+        const path = join(folder, 'upload')
+        await receiveUpload(upload.body, { path, digest: asked.digest, signal: upload.signal })
+        const command = asked.command === undefined ? [] : [asked.command].flat()
+        const unpacked = await unpackArchive(path, folder, command)
+        const id: ImageRow['id'] = newId(clock, random)
+        const repository = `${project}/${asked.name}`
+        const row = await lock.whileImporting(async () => {
+          const digest = await push(repository, unpacked, upload.signal)
+          const fresh: ImageRow = {
+            id,
+            projectId: project,
+            name: asked.name,
+            repository,
+            digest,
+            sizeBytes: unpacked.layers.reduce((sum, layer) => sum + layer.sizeBytes, 0),
+            layers: unpacked.layers.length,
+            source: unpacked.source,
+            command: [
+              ...(unpacked.config.config?.Entrypoint ?? []),
+              ...(unpacked.config.config?.Cmd ?? []),
+            ],
+            createdAtMs: clock.nowMs(),
+          }
+          await recorder
+            .write((tx, touched) => insertImage(tx, touched, fresh))
+            .catch(nameTaken('image', asked.name))
+          return fresh
+        })
+        return row
+      } finally {
+        importing--
+        await rm(folder, { recursive: true, force: true })
+      }
+    },
+
+    removeImage: async (caller: Caller, nameOrId: string): Promise<ImageRow> => {
+      const image = findImage(projectOf(caller), nameOrId)
+      await recorder.write(async (tx, touched) => {
+        if (await isUsed(tx, image.id)) {
+          throw new PlatformError(
+            'IN_USE',
+            { image: image.name, next: 'remove the sets that use it; see `nubo set ls`' },
+            { message: `Image ${image.name} is used by a set.` },
+          )
+        }
+        await deleteImage(tx, touched, image.id)
+      })
+      // Another image of the same content in this repository would share the manifest; the record decides.
+      const shared = [...world.image.values()].some(
+        (row) => row.repository === image.repository && row.digest === image.digest,
+      )
+      if (!shared)
+        await registry.deleteManifest(image.repository, image.digest).catch(() => undefined)
+      return image
+    },
+
+    /** For a host that may have the repository; short-lived and pull only. */
+    pullToken: (
+      hostId: HostId,
+      repository: string,
+    ): { registry: string; token: string; expiresAtMs: number } => ({
+      registry: registry.address,
+      ...tokens.issue({
+        subject: hostId,
+        repository,
+        actions: ['pull'],
+        validityMs: PULL_TOKEN_VALIDITY_MS,
+      }),
+    }),
+  }
+}

@@ -1,0 +1,188 @@
+import { PlatformError, type SetId } from '@nubo/base'
+import { violatedConstraint } from '@nubo/runtime'
+import type { NetworkRow, PortRow, SubnetRow, Touched, Tx } from '../../world/index.ts'
+import { checkGuestAddress, checkSubnetRange, firstFreeAddress } from './network.ts'
+
+/** A freed address is not given again for this long: caches of peers must forget it first. */
+export const ADDRESS_REST_MS = 60_000
+
+export async function insertNetwork(tx: Tx, touched: Touched, row: NetworkRow): Promise<void> {
+  await tx.insertInto('network').values(row).execute()
+  touched.touch('network', row.id)
+}
+
+export async function deleteNetwork(tx: Tx, touched: Touched, row: NetworkRow): Promise<void> {
+  await tx.deleteFrom('network').where('id', '=', row.id).execute()
+  touched.touch('network', row.id)
+}
+
+/** Locks the network, so that two overlapping subnets cannot both see themselves alone. */
+export async function insertSubnet(tx: Tx, touched: Touched, row: SubnetRow): Promise<void> {
+  const network = await tx
+    .selectFrom('network')
+    .selectAll()
+    .where('id', '=', row.networkId)
+    .forUpdate()
+    .executeTakeFirst()
+  if (network === undefined)
+    throw new PlatformError('NOT_FOUND', { kind: 'network', network: row.networkId })
+  const others = await tx
+    .selectFrom('subnet')
+    .select(['name', 'cidr'])
+    .where('networkId', '=', row.networkId)
+    .execute()
+  checkSubnetRange(row.cidr, { network: network.cidr, others })
+  await tx.insertInto('subnet').values(row).execute()
+  touched.touch('subnet', row.id)
+}
+
+export async function deleteSubnet(tx: Tx, touched: Touched, row: SubnetRow): Promise<void> {
+  await tx.deleteFrom('subnet').where('id', '=', row.id).execute()
+  touched.touch('subnet', row.id)
+}
+
+export interface PortAsked {
+  readonly port: Omit<PortRow, 'address'>
+  /** Absent: the lowest free one. */
+  readonly address: string | undefined
+  readonly nowMs: number
+}
+
+/**
+ * Gives a port its address. The subnet row is locked, so two callers cannot take the last address both; the unique
+ * constraint stands behind it. ADDRESS_TAKEN, ADDRESSES_EXHAUSTED, INVALID_INPUT.
+ */
+export async function insertPort(
+  tx: Tx,
+  touched: Touched,
+  { port, address, nowMs }: PortAsked,
+): Promise<string> {
+  const subnet = await tx
+    .selectFrom('subnet')
+    .selectAll()
+    .where('id', '=', port.subnetId)
+    .forUpdate()
+    .executeTakeFirst()
+  if (subnet === undefined)
+    throw new PlatformError('NOT_FOUND', { kind: 'subnet', subnet: port.subnetId })
+  await tx
+    .deleteFrom('addressRest')
+    .where('subnetId', '=', subnet.id)
+    .where('untilMs', '<=', nowMs)
+    .execute()
+  const used = await tx
+    .selectFrom('port')
+    .select('address')
+    .where('subnetId', '=', subnet.id)
+    .execute()
+  const resting = await tx
+    .selectFrom('addressRest')
+    .select('address')
+    .where('subnetId', '=', subnet.id)
+    .execute()
+  const taken = new Set([...used, ...resting].map((row) => row.address))
+  if (address !== undefined) {
+    checkGuestAddress(subnet.cidr, address)
+    if (taken.has(address)) {
+      throw new PlatformError(
+        'ADDRESS_TAKEN',
+        { field: 'address', address, next: 'choose another address, or none to get a free one' },
+        {
+          message: `${address} is in use or was freed less than ${ADDRESS_REST_MS / 1_000} s ago.`,
+        },
+      )
+    }
+  }
+  const given = address ?? firstFreeAddress(subnet.cidr, (candidate) => taken.has(candidate))
+  if (given === undefined) {
+    throw new PlatformError(
+      'ADDRESSES_EXHAUSTED',
+      {
+        subnet: subnet.name,
+        limit: subnet.cidr,
+        next: `free ports (their addresses rest ${ADDRESS_REST_MS / 1_000} s) or create a larger subnet`,
+      },
+      { message: `Subnet ${subnet.name} (${subnet.cidr}) has no free address.` },
+    )
+  }
+  await tx
+    .insertInto('port')
+    .values({ ...port, address: given })
+    .execute()
+  touched.touch('port', port.id)
+  return given
+}
+
+/** Removes a port and lets its address rest. The caller made sure that nothing uses it. */
+export async function deletePort(
+  tx: Tx,
+  touched: Touched,
+  change: { port: PortRow; nowMs: number },
+): Promise<void> {
+  const { port, nowMs } = change
+  await tx.deleteFrom('port').where('id', '=', port.id).execute()
+  await tx
+    .insertInto('addressRest')
+    .values({ subnetId: port.subnetId, address: port.address, untilMs: nowMs + ADDRESS_REST_MS })
+    .onConflict((conflict) =>
+      conflict.columns(['subnetId', 'address']).doUpdateSet({ untilMs: nowMs + ADDRESS_REST_MS }),
+    )
+    .execute()
+  touched.touch('port', port.id)
+}
+
+/** Attaches a free port; NOT_ALLOWED_NOW if something else was faster. */
+export async function bindPort(
+  tx: Tx,
+  touched: Touched,
+  change: {
+    port: PortRow
+    to: { setId: SetId } | { hostId: NonNullable<PortRow['hostId']>; interfaceName: string }
+  },
+): Promise<void> {
+  const updated = await tx
+    .updateTable('port')
+    .set(change.to)
+    .where('id', '=', change.port.id)
+    .where('setId', 'is', null)
+    .where('hostId', 'is', null)
+    .executeTakeFirst()
+  if (updated.numUpdatedRows === 0n) {
+    throw new PlatformError(
+      'NOT_ALLOWED_NOW',
+      { port: change.port.name, next: 'use a free port' },
+      { message: `Port ${change.port.name} is in use.` },
+    )
+  }
+  touched.touch('port', change.port.id)
+}
+
+export async function unbindPort(tx: Tx, touched: Touched, port: PortRow): Promise<void> {
+  await tx
+    .updateTable('port')
+    .set({ setId: null, hostId: null, interfaceName: null })
+    .where('id', '=', port.id)
+    .execute()
+  touched.touch('port', port.id)
+}
+
+/** The row as it is now, kept from changing until the transaction ends; undefined if it is gone. */
+export async function lockPort(tx: Tx, id: PortRow['id']): Promise<PortRow | undefined> {
+  return tx.selectFrom('port').selectAll().where('id', '=', id).forUpdate().executeTakeFirst()
+}
+
+export async function portsOfSet(tx: Tx, setId: SetId): Promise<PortRow[]> {
+  return tx.selectFrom('port').selectAll().where('setId', '=', setId).execute()
+}
+
+/** For `.catch`: a row that something refers to becomes IN_USE. */
+export function stillInUse(kind: string, name: string): (error: unknown) => never {
+  return (error) => {
+    if (violatedConstraint(error) === undefined) throw error
+    throw new PlatformError(
+      'IN_USE',
+      { kind, name, next: `remove what is in the ${kind} first` },
+      { message: `The ${kind} ${name} is still in use.`, cause: error },
+    )
+  }
+}

@@ -1,0 +1,56 @@
+import type { Clock } from '@nubo/base'
+import type { Recorder, World } from '../../../world/index.ts'
+import { deleteOperations, endOperation } from '../store.ts'
+
+/** Ended operations are kept this long, and at most so many. */
+const RETENTION_MS = 7 * 86_400_000
+const ENDED_MAX = 20_000
+const BATCH_MAX = 500
+
+/**
+ * No operation waits for ever: one that is past its deadline fails, with the last known reason. What it wanted stays
+ * wanted, so the work goes on and may still succeed. Also drops operations that ended long ago.
+ */
+export async function expireOperations(deps: {
+  world: World
+  recorder: Recorder
+  clock: Clock
+}): Promise<void> {
+  const { world, recorder, clock } = deps
+  const nowMs = clock.nowMs()
+  const late = world.operation
+    .by('open', 'yes')
+    .filter((row) => row.deadlineAtMs <= nowMs)
+    .slice(0, BATCH_MAX)
+  const ended = [...world.operation.values()].filter((row) => row.endedAtMs !== null)
+  const old = ended.filter((row) => row.endedAtMs !== null && row.endedAtMs < nowMs - RETENTION_MS)
+  const surplus = ended.length - ENDED_MAX
+  if (surplus > old.length) {
+    old.push(
+      ...ended
+        .filter((row) => !old.includes(row))
+        .toSorted((a, b) => (a.id < b.id ? -1 : 1))
+        .slice(0, surplus - old.length),
+    )
+  }
+  if (late.length === 0 && old.length === 0) return
+  await recorder.write(async (tx, touched) => {
+    for (const row of late) {
+      await endOperation(tx, touched, {
+        id: row.id,
+        state: 'failed',
+        reason: {
+          code: 'DEADLINE_EXCEEDED',
+          text: `not done within ${Math.round((row.deadlineAtMs - row.createdAtMs) / 1_000)} s${row.reason === null ? '' : `: ${row.reason.text}`}; the work goes on and may still end well`,
+        },
+        progress: row.progress,
+        atMs: nowMs,
+      })
+    }
+    await deleteOperations(
+      tx,
+      touched,
+      old.slice(0, BATCH_MAX).map((row) => row.id),
+    )
+  })
+}

@@ -1,0 +1,221 @@
+// Proves which reports of a host count, in which order they are recorded, and when a host is cut off for them.
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { PlatformError } from '@nubo/base'
+import type { FoundReport, FoundSet } from '@nubo/contracts/host'
+import { silentLog } from '@nubo/runtime'
+import { World } from '../world/index.ts'
+import { FoundQueue, judgeFound, mergeReports, STALE_REPORTS_MAX } from './found.ts'
+import { change, gone, hostId, put, setId, setRow } from './testing/rows.ts'
+import { VirtualClock } from './testing/virtual-clock.ts'
+
+function foundSet(n: number, changes: Partial<FoundSet> = {}): FoundSet {
+  return {
+    id: setId(n),
+    epoch: 2,
+    generation: 1,
+    state: 'running',
+    progress: '',
+    reason: null,
+    containers: [],
+    ...changes,
+  }
+}
+
+function report(sets: FoundSet[], changes: Partial<FoundReport> = {}): FoundReport {
+  return { type: 'found', full: false, wantedRevision: null, sets, ...changes }
+}
+
+/** Set 1 at epoch 2 on host 1, set 2 at epoch 2 on host 2. */
+function start(record?: (report: FoundReport) => Promise<void>) {
+  const clock = new VirtualClock()
+  const world = new World(clock)
+  change(
+    world,
+    put('set', setRow(1, { hostId: hostId(1), epoch: 2 })),
+    put('set', setRow(2, { hostId: hostId(2), epoch: 2 })),
+  )
+  const recorded: FoundReport[] = []
+  const violations: string[] = []
+  const defects: unknown[] = []
+  const queue = new FoundQueue({
+    hostId: hostId(1),
+    world,
+    clock,
+    log: silentLog,
+    after: async () => undefined,
+    events: {
+      recordFound: async (_host, found) => {
+        await record?.(found)
+        recorded.push(found)
+      },
+    },
+    onViolation: (reason) => {
+      violations.push(reason)
+      queue.stop()
+    },
+    onDefect: (error) => void defects.push(error),
+  })
+  return { clock, world, queue, recorded, violations, defects }
+}
+
+describe('a report of a set', () => {
+  test('is judged by where and at which epoch the set is', () => {
+    const { world } = start()
+    const judge = (n: number, changes: Partial<FoundSet> = {}) =>
+      judgeFound(world, hostId(1), foundSet(n, changes))
+    assert.equal(judge(1), 'current')
+    assert.equal(judge(1, { epoch: 1 }), 'stale')
+    assert.equal(judge(1, { epoch: 3 }), 'ahead')
+    assert.equal(judge(1, { generation: 5 }), 'ahead')
+    assert.equal(judge(2), 'foreign')
+    assert.equal(judge(2, { epoch: 1 }), 'stale')
+    assert.equal(judge(7), 'unknown')
+    change(world, put('set', setRow(1, { hostId: null, epoch: 2 })))
+    assert.equal(judge(1), 'stale')
+  })
+
+  test('merges with a later one, which says more', () => {
+    const early = report([foundSet(1, { state: 'starting' }), foundSet(2)], { full: true })
+    const late = report([foundSet(1, { state: 'running' }), foundSet(3)], { wantedRevision: 4 })
+    assert.deepEqual(mergeReports(early, late), {
+      ...report([foundSet(1, { state: 'running' }), foundSet(2), foundSet(3)]),
+      full: true,
+      wantedRevision: 4,
+    })
+    const full = report([foundSet(3)], { full: true })
+    assert.deepEqual(mergeReports(early, full), full)
+  })
+})
+
+describe('the reports of a session', () => {
+  test('are recorded one at a time and in order; those that wait are merged', async () => {
+    let release: () => void = () => {}
+    let running = 0
+    const { clock, queue, recorded } = start(async () => {
+      assert.equal(++running, 1)
+      await new Promise<void>((resolve) => {
+        release = resolve
+      })
+      running--
+    })
+    queue.add(report([foundSet(1, { state: 'pending' })], { full: true }))
+    await clock.advance(1)
+    queue.add(report([foundSet(1, { state: 'starting' })]))
+    queue.add(report([foundSet(1, { state: 'running' })]))
+    await clock.advance(1)
+    release()
+    await clock.advance(1)
+    release()
+    await queue.idle()
+    assert.deepEqual(
+      recorded.map(({ full, sets }) => [full, sets.map((set) => set.state)]),
+      [
+        [true, ['pending']],
+        [false, ['running']],
+      ],
+    )
+  })
+
+  test('are kept while the database is away', async () => {
+    let away = true
+    const { clock, queue, recorded, defects } = start(async () => {
+      if (away) throw new PlatformError('DATABASE_UNAVAILABLE')
+    })
+    queue.add(report([foundSet(1, { state: 'starting' })], { full: true }))
+    await clock.advance(5_000)
+    queue.add(report([foundSet(1)]))
+    away = false
+    await clock.advance(1_000)
+    assert.deepEqual(recorded, [report([foundSet(1)], { full: true })])
+    assert.deepEqual(defects, [])
+  })
+
+  test('end with the session on a defect instead of being tried for ever', async () => {
+    const { clock, queue, defects } = start(() => Promise.reject(new Error('a bug')))
+    queue.add(report([foundSet(1)]))
+    await clock.advance(10_000)
+    assert.equal(defects.length, 1)
+  })
+
+  test('are not recorded after the session has ended', async () => {
+    const { clock, queue, recorded } = start(() =>
+      Promise.reject(new PlatformError('DATABASE_UNAVAILABLE')),
+    )
+    queue.add(report([foundSet(1)]))
+    await clock.advance(100)
+    queue.stop()
+    await clock.advance(10_000)
+    assert.deepEqual(recorded, [])
+    await queue.idle()
+  })
+
+  test('about the present placement of another host break the contract at once', async () => {
+    const { clock, queue, recorded, violations } = start()
+    queue.add(report([foundSet(1), foundSet(2)]))
+    await clock.advance(1)
+    assert.equal(violations.length, 1)
+    assert.deepEqual(recorded, [])
+  })
+
+  test('about an old epoch are refused, and cut the host off when they go on', async () => {
+    const { clock, queue, recorded, violations } = start()
+    for (let round = 0; round <= STALE_REPORTS_MAX; round++) {
+      assert.deepEqual(violations, [])
+      queue.add(report([foundSet(1, { epoch: 1 })]))
+      await clock.advance(50)
+    }
+    assert.equal(violations.length, 1)
+    assert.deepEqual(recorded, [])
+  })
+
+  test('about the end of an old epoch, or of a set that is gone, are no offence', async () => {
+    const { clock, world, queue, recorded, violations } = start()
+    for (let round = 0; round < 3 * STALE_REPORTS_MAX; round++) {
+      queue.add(report([foundSet(1, { epoch: 1, state: 'stopping' })]))
+      queue.add(report([foundSet(1, { epoch: 1, state: 'absent' }), foundSet(9)]))
+      await clock.advance(50)
+    }
+    change(world, gone('set', setId(1)))
+    queue.add(report([foundSet(1)]))
+    await clock.advance(50)
+    assert.deepEqual(violations, [])
+    assert.deepEqual(recorded, [])
+  })
+
+  test('wait for a revision that another server knew first', async () => {
+    const { clock, world, queue, recorded } = start()
+    const { revision } = world
+    const ahead = foundSet(1, { epoch: 3 })
+    queue.add(report([ahead], { wantedRevision: revision + 1 }))
+    await clock.advance(500)
+    assert.deepEqual(recorded, [])
+    change(world, put('set', setRow(1, { hostId: hostId(1), epoch: 3 })))
+    await clock.advance(1)
+    assert.deepEqual(
+      recorded.map(({ sets }) => sets),
+      [[ahead]],
+    )
+  })
+
+  test('that refer to a future that never comes are refused, without holding up the next', async () => {
+    const { clock, queue, recorded } = start()
+    queue.add(report([foundSet(1, { epoch: 99 })], { wantedRevision: 1_000_000 }))
+    await clock.advance(10)
+    queue.add(report([foundSet(1)]))
+    await clock.advance(5_000)
+    assert.deepEqual(
+      recorded.map(({ sets }) => sets.map((set) => set.epoch)),
+      [[2]],
+    )
+  })
+
+  test('of more sets than a host can have break the contract', async () => {
+    const { clock, queue, violations } = start(() => new Promise(() => {}))
+    queue.add(report([foundSet(1)]))
+    await clock.advance(1)
+    for (let n = 0; n < 11; n++)
+      queue.add(report(Array.from({ length: 1_000 }, (_, at) => foundSet(n * 1_000 + at))))
+    assert.equal(violations.length, 1)
+  })
+})

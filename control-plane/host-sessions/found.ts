@@ -1,0 +1,153 @@
+import { isPlatformError, sleep, type Clock, type HostId } from '@nubo/base'
+import type { FoundReport, FoundSet } from '@nubo/contracts/host'
+import type { Log } from '@nubo/runtime'
+import type { World } from '../world/index.ts'
+import type { HostEvents } from './needs.ts'
+
+/** Reports that came while one was being recorded are merged; a host cannot have more sets than this. */
+const PENDING_SETS_MAX = 10_000
+/** How long a report may refer to a revision that this process has not seen yet. */
+const REVISION_WAIT_MS = 2_000
+const RETRY_MS = 500
+/**
+ * Reports about a placement that no longer counts are refused. An honest agent may send some while the news travels
+ * (one batch in 50 ms, so a second's worth); one that goes on breaks the contract.
+ */
+export const STALE_REPORTS_MAX = 20
+
+/**
+ * `current`: the set is on this host at this epoch. `stale`: an older epoch, or the set has no host now. `ahead`: an
+ * epoch or generation that was never given out. `foreign`: the present placement of another host. `unknown`: no such set.
+ */
+export type Verdict = 'current' | 'stale' | 'ahead' | 'foreign' | 'unknown'
+
+export function judgeFound(
+  world: World,
+  hostId: HostId,
+  found: Pick<FoundSet, 'id' | 'epoch' | 'generation'>,
+): Verdict {
+  const set = world.set.get(found.id)
+  if (set === undefined) return 'unknown'
+  if (found.epoch > set.epoch || found.generation > set.generation) return 'ahead'
+  if (found.epoch < set.epoch || set.hostId === null) return 'stale'
+  return set.hostId === hostId ? 'current' : 'foreign'
+}
+
+/** The later report says more; a full one says all. */
+export function mergeReports(earlier: FoundReport, later: FoundReport): FoundReport {
+  if (later.full) return later
+  const sets = new Map([...earlier.sets, ...later.sets].map((set) => [set.id, set]))
+  return {
+    type: 'found',
+    full: earlier.full,
+    wantedRevision: later.wantedRevision ?? earlier.wantedRevision,
+    sets: [...sets.values()],
+  }
+}
+
+export interface FoundQueueDeps {
+  readonly hostId: HostId
+  readonly world: World
+  readonly events: HostEvents
+  readonly clock: Clock
+  readonly log: Log
+  /** Resolves when the previous session of this host has recorded its last report. */
+  readonly after: () => Promise<void>
+  readonly onViolation: (reason: string) => void
+  readonly onDefect: (error: unknown) => void
+}
+
+/** Records the reports of one session, one at a time and in order. */
+export class FoundQueue {
+  readonly #deps: FoundQueueDeps
+  readonly #stop = new AbortController()
+  #pending: FoundReport | undefined
+  #running: Promise<void> | undefined
+  #staleReports = 0
+
+  constructor(deps: FoundQueueDeps) {
+    this.#deps = deps
+  }
+
+  add(report: FoundReport): void {
+    this.#pending = this.#pending === undefined ? report : mergeReports(this.#pending, report)
+    if (this.#pending.sets.length > PENDING_SETS_MAX) {
+      this.#deps.onViolation(`more than ${PENDING_SETS_MAX} sets reported`)
+      return
+    }
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined
+    })
+  }
+
+  /** What waits is dropped: the host's next session begins with a full report. */
+  stop(): void {
+    this.#pending = undefined
+    this.#stop.abort()
+  }
+
+  /** Resolves when nothing is being recorded. */
+  async idle(): Promise<void> {
+    await this.#running
+  }
+
+  async #run(): Promise<void> {
+    await this.#deps.after()
+    while (this.#pending !== undefined) {
+      const report = this.#pending
+      this.#pending = undefined
+      try {
+        await this.#record(report)
+      } catch (error) {
+        if (this.#stop.signal.aborted) return
+        if (!isPlatformError(error) || error.kind !== 'unavailable') {
+          this.#deps.onDefect(error)
+          return
+        }
+        this.#deps.log.warn('a report could not be recorded; it is tried again', { error })
+        await sleep(this.#deps.clock, RETRY_MS, this.#stop.signal).catch(() => undefined)
+        if (this.#stop.signal.aborted) return
+        this.#pending = this.#pending === undefined ? report : mergeReports(report, this.#pending)
+      }
+    }
+  }
+
+  async #record(report: FoundReport): Promise<void> {
+    const { world, hostId, events } = this.#deps
+    if (report.wantedRevision !== null && report.wantedRevision > world.revision) {
+      // Said by another server a moment ago, or invented: what it makes look wrong is refused below.
+      await world.reached(report.wantedRevision, REVISION_WAIT_MS).catch(() => undefined)
+    }
+    const sets = this.#admissible(report)
+    if (this.#stop.signal.aborted || sets === undefined) return
+    if (sets.length > 0 || report.full) await events.recordFound(hostId, { ...report, sets })
+  }
+
+  /** Undefined after a violation. */
+  #admissible(report: FoundReport): FoundSet[] | undefined {
+    const { world, hostId, log, onViolation } = this.#deps
+    const admissible: FoundSet[] = []
+    const refused: { set: string; epoch: number; verdict: Verdict }[] = []
+    for (const found of report.sets) {
+      const verdict = judgeFound(world, hostId, found)
+      if (verdict === 'current') admissible.push(found)
+      else if (verdict === 'foreign') {
+        onViolation(`set ${found.id} at epoch ${found.epoch} is on another host`)
+        return undefined
+      } else if (!isGoing(found, verdict))
+        refused.push({ set: found.id, epoch: found.epoch, verdict })
+    }
+    if (refused.length === 0) return admissible
+    log.warn('reports of sets were refused', { count: refused.length, first: refused[0] })
+    this.#staleReports++
+    if (this.#staleReports <= STALE_REPORTS_MAX) return admissible
+    onViolation('it goes on reporting epochs that do not count')
+    return undefined
+  }
+}
+
+/** The end of what no longer counts, or the echo of a set whose end was recorded, is no offence. */
+function isGoing(found: FoundSet, verdict: Verdict): boolean {
+  if (verdict === 'unknown') return true
+  return verdict === 'stale' && (found.state === 'stopping' || found.state === 'absent')
+}

@@ -1,0 +1,16 @@
+export { closeCodes, closeReason } from './close-codes.ts'
+export { databaseHostCommands } from './host-commands.ts'
+export { createHostSessions, type HostSessions, type HostSessionsDeps } from './host-sessions.ts'
+export {
+  type HostChannel,
+  type HostCommands,
+  type HostEvents,
+  type HostIdentity,
+  type HostMembership,
+  type HostPresence,
+  type StreamFrame,
+  type StreamSocket,
+} from './needs.ts'
+export { forOwnSets } from './image-tokens.ts'
+export { hostOfPort, hostSlice } from './slice.ts'
+export { STREAM_PATH, type StreamAsked, type StreamBroker } from './streams.ts'

@@ -1,0 +1,188 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { isPlatformError, newId, PlatformError } from '@nubo/base'
+import {
+  createHttpServer,
+  migrate,
+  openDatabase,
+  openLog,
+  readMigrations,
+  systemClock,
+  systemRandom,
+  type Database,
+  type Log,
+} from '@nubo/runtime'
+import { openCertificateAuthority } from './adapters/certificates.ts'
+import { HostListener } from './adapters/host-listener.ts'
+import { createImportLock } from './adapters/import-lock.ts'
+import { prepareKeyFile, readKeyFile } from './adapters/key-file.ts'
+import { writePrivateFile } from './adapters/private-file.ts'
+import { writeRegistryConfig } from './adapters/registry-config.ts'
+import { createRegistryClient } from './adapters/registry.ts'
+import { createStreamUpgrade } from './adapters/stream-upgrade.ts'
+import { bootstrapRegion } from './bootstrap.ts'
+import { caFileOf, parseServerConfig, type ServerConfig } from './config.ts'
+import { createSecretStore } from './domains/fleet/index.ts'
+import { createRegistryTokens } from './domains/images/index.ts'
+import { databaseHostCommands, forOwnSets } from './host-sessions/index.ts'
+import { createRegion, type Region } from './region.ts'
+import type { Tables } from './world/index.ts'
+import { version } from './version.ts'
+
+/**
+ * A server process of the control plane.
+ *   node control-plane/main.ts prepare --config FILE   makes tables, keys, certificates and the operator's token; idempotent
+ *   node control-plane/main.ts run --config FILE       serves until SIGTERM
+ */
+const clock = systemClock
+const random = systemRandom
+
+async function openKeys(config: ServerConfig, database: Database<Tables>) {
+  const secrets = createSecretStore({ database, key: readKeyFile(config.keyFile), clock, random })
+  const certificates = await openCertificateAuthority({
+    secrets,
+    clock,
+    random,
+    region: config.region,
+  })
+  return { certificates, signer: await certificates.registrySigner() }
+}
+
+async function prepare(config: ServerConfig, log: Log): Promise<void> {
+  const database = openDatabase<Tables>({ url: config.databaseUrl, clock, log, connectionsMax: 4 })
+  try {
+    const applied = await migrate(
+      database.query,
+      await readMigrations(join(import.meta.dirname, 'migrations')),
+    )
+    if (applied.length > 0) log.info('migrations were applied', { applied })
+    prepareKeyFile(config.keyFile)
+    const { certificates } = await openKeys(config, database)
+    writePrivateFile(caFileOf(config), certificates.caPem, 0o644)
+    await writeRegistryConfig({ ...config.registry, certificates })
+    await bootstrapRegion({ database, clock, random, tokenFile: config.bootstrapTokenFile })
+  } finally {
+    await database.close()
+  }
+}
+
+async function serve(config: ServerConfig, log: Log): Promise<{ stop: () => Promise<void> }> {
+  const database = openDatabase<Tables>({ url: config.databaseUrl, clock, log })
+  const { certificates, signer } = await openKeys(config, database)
+  const registryTokens = createRegistryTokens({ ...signer, clock, random })
+  const region = createRegion({
+    database,
+    clock,
+    random,
+    log,
+    about: { region: config.region, serverName: config.serverName, version },
+    hostContract: {
+      address: `${config.hostContract.host}:${config.hostContract.port}`,
+      servers: config.peers.hostContract,
+    },
+    hostCommands: databaseHostCommands(database),
+    certificates,
+    registry: createRegistryClient({
+      address: config.registry.address,
+      caPem: certificates.caPem,
+      tokens: registryTokens,
+      configFile: config.registry.configFile,
+      storageDir: config.registry.storageDir,
+    }),
+    registryTokens,
+    importLock: createImportLock({ database, clock }),
+    uploadFolder: join(config.dataDir, 'uploads'),
+    overcommit: config.overcommit,
+  })
+  await region.start()
+  const hosts = new HostListener({
+    bind: config.hostContract,
+    serverName: config.serverName,
+    addresses: config.peers.hostContract.map((address) =>
+      address.slice(0, address.lastIndexOf(':')),
+    ),
+    certificates,
+    sessions: region.sessions,
+    calls: hostCalls(region, database),
+    admits: region.fleet.membership.admits,
+    clock,
+    random,
+    log,
+  })
+  await hosts.start()
+  const http = createHttpServer({
+    bindings: region.bindings,
+    authorize: region.authorize,
+    newRequestId: () => newId<'request'>(clock, random),
+    onUpgrade: createStreamUpgrade({ streams: region.sessions.streams, clock }),
+    clock,
+    log,
+  })
+  await http.listen({ host: config.api.host, port: config.api.port }).catch((cause: unknown) => {
+    throw new PlatformError(
+      'PORT_TAKEN',
+      {
+        address: `${config.api.host}:${config.api.port}`,
+        next: 'stop the program that listens there, or configure another port',
+      },
+      { cause },
+    )
+  })
+  log.info('serves', { api: config.api, hostContract: config.hostContract, version })
+  return {
+    stop: async () => {
+      await region.stop()
+      await Promise.all([http.close(), hosts.stop()])
+      await database.close()
+    },
+  }
+}
+
+function hostCalls(region: Region, database: Database<Tables>) {
+  const { membership } = region.fleet
+  return {
+    join: membership.join,
+    renew: membership.renew,
+    imageToken: forOwnSets({
+      world: region.world,
+      database,
+      issue: ({ hostId, repository }) =>
+        Promise.resolve(region.images.pullToken(hostId, repository)),
+    }),
+  }
+}
+
+const STOP_TIMEOUT_MS = 8_000
+
+async function main(): Promise<void> {
+  const [command, flag, file] = process.argv.slice(2)
+  if ((command !== 'prepare' && command !== 'run') || flag !== '--config' || file === undefined) {
+    process.stderr.write('usage: node control-plane/main.ts prepare|run --config FILE\n')
+    process.exitCode = 2
+    return
+  }
+  const config = parseServerConfig(readFileSync(file, 'utf8'))
+  const log = openLog({ name: config.serverName, level: config.logLevel })
+  if (command === 'prepare') return prepare(config, log)
+  process.on('unhandledRejection', (error) =>
+    log.error('a promise was rejected and nobody took it', { error }),
+  )
+  const server = await serve(config, log)
+  const stop = (): void => {
+    log.info('stops')
+    setTimeout(() => process.exit(1), STOP_TIMEOUT_MS).unref()
+    void server.stop().then(() => process.exit(0))
+  }
+  process.once('SIGTERM', stop)
+  process.once('SIGINT', stop)
+}
+
+main().catch((error: unknown) => {
+  const text = isPlatformError(error)
+    ? `${error.code}: ${error.message} ${JSON.stringify(error.details)}`
+    : String(error)
+  const cause =
+    error instanceof Error && error.cause instanceof Error ? `: ${error.cause.message}` : ''
+  process.stderr.write(`${text}${cause}\n`)
+  process.exit(1)
+})

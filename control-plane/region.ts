@@ -1,0 +1,233 @@
+import type { Clock, Random } from '@nubo/base'
+import { api, type Route } from '@nubo/contracts'
+import { startReconciler, type Database, type Log, type Reconciler } from '@nubo/runtime'
+import {
+  computeBindings,
+  createComputeService,
+  placeSets,
+  recordFound,
+  settleSetOperations,
+} from './domains/compute/index.ts'
+import { createFleet, type CertificateAuthority, type Fleet } from './domains/fleet/index.ts'
+import {
+  createIdentityService,
+  identityBindings,
+  route,
+  type Caller,
+  type CallerBinding,
+} from './domains/identity/index.ts'
+import {
+  createImageCollection,
+  createImageService,
+  imageBindings,
+  type ImageRegistry,
+  type ImportLock,
+  type RegistryTokens,
+} from './domains/images/index.ts'
+import { createNetworkService, networkBindings } from './domains/network/index.ts'
+import {
+  createOperationService,
+  expireOperations,
+  operationBindings,
+} from './domains/operations/index.ts'
+import type { Overcommit } from './domains/placement/index.ts'
+import { createHostSessions, type HostCommands, type HostSessions } from './host-sessions/index.ts'
+import { contendForLeadership } from './leader.ts'
+import { watch } from './watch.ts'
+import { createRecorder, dropOldFeed, FeedReader, World, type Tables } from './world/index.ts'
+
+export interface RegionDeps {
+  readonly database: Database<Tables>
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  readonly about: { readonly region: string; readonly serverName: string; readonly version: string }
+  /** Where hosts dial this server, and all servers of the region, 'address:port'. */
+  readonly hostContract: { readonly address: string; readonly servers: readonly string[] }
+  readonly hostCommands: HostCommands
+  readonly certificates: CertificateAuthority
+  readonly registry: ImageRegistry
+  readonly registryTokens: RegistryTokens
+  readonly importLock: ImportLock
+  readonly uploadFolder: string
+  readonly overcommit: Overcommit
+}
+
+/** One server process of the control plane, without its listeners: main.ts adds these, tests and the simulator others. */
+export interface Region {
+  readonly world: World
+  readonly bindings: readonly CallerBinding[]
+  readonly authorize: (call: {
+    route: Route
+    token: string | undefined
+    query: unknown
+    params: unknown
+  }) => Promise<Caller>
+  readonly fleet: Fleet
+  readonly sessions: HostSessions
+  readonly images: ReturnType<typeof createImageService>
+  isLeading(): boolean
+  /** The world is complete and reconcilers contend when this resolves. */
+  start(): Promise<void>
+  stop(): Promise<void>
+}
+
+/** How often a leader's reconciler runs when nothing wakes it. */
+const PLACE_PERIOD_MS = 2_000
+const SETTLE_PERIOD_MS = 1_000
+const EXPIRE_PERIOD_MS = 2_000
+const RETENTION_PERIOD_MS = 60_000
+const COLLECT_PERIOD_MS = 600_000
+
+export function createRegion(deps: RegionDeps): Region {
+  const { database, clock, random, log } = deps
+  const world = new World(clock)
+  const feed = new FeedReader({ database, world, clock, log })
+  const recorder = createRecorder({ database, clock, world, feed })
+  const shared = { world, recorder, database, clock, random, log }
+
+  const identity = createIdentityService(shared)
+  const operations = createOperationService(shared)
+  const network = createNetworkService(shared)
+  const images = createImageService({
+    ...shared,
+    registry: deps.registry,
+    tokens: deps.registryTokens,
+    lock: deps.importLock,
+    folder: deps.uploadFolder,
+  })
+  const fleet = createFleet({
+    ...shared,
+    certificates: deps.certificates,
+    region: deps.about.region,
+    hostContractServers: deps.hostContract.servers,
+  })
+  const sessions = createHostSessions({
+    ...shared,
+    presence: fleet.presence,
+    membership: fleet.membership,
+    events: { recordFound: (hostId, report) => recordFound(shared, hostId, report) },
+    commands: deps.hostCommands,
+    server: {
+      name: deps.about.serverName,
+      region: deps.about.region,
+      hostContractServers: deps.hostContract.servers,
+      hostContractAddress: deps.hostContract.address,
+      registry: deps.registry.address,
+    },
+  })
+  const compute = createComputeService({
+    ...shared,
+    network,
+    images,
+    streams: {
+      open: ({ tokenId, hostId, request }) =>
+        sessions.streams.open({
+          tokenId,
+          hostId,
+          request,
+          isStillAllowed: () => identity.isTokenStillValid(tokenId),
+        }),
+    },
+  })
+
+  const leader = createLeaderWork({ ...shared, deps, fleet })
+  let contention: ReturnType<typeof contendForLeadership> | undefined
+
+  return {
+    world,
+    bindings: [
+      ...identityBindings({ identity, world, about: deps.about }),
+      ...operationBindings({ operations, world }),
+      ...fleet.bindings,
+      ...imageBindings({ images, world }),
+      ...networkBindings({ network, world }),
+      ...computeBindings({ compute, world }),
+      watchBinding(world),
+    ],
+    authorize: identity.authorize,
+    fleet,
+    sessions,
+    images,
+    isLeading: () => contention?.isLeading() === true,
+    start: async () => {
+      await feed.start()
+      fleet.presence.start()
+      await sessions.start()
+      contention = contendForLeadership({ database, clock, log, lead: leader })
+    },
+    stop: async () => {
+      await contention?.stop()
+      await sessions.stop()
+      await fleet.presence.stop()
+      await feed.stop()
+    },
+  }
+}
+
+function watchBinding(world: World): CallerBinding {
+  return route(api.watch, async ({ caller, query, signal }) =>
+    watch(world, {
+      caller,
+      asked: {
+        from: query.from,
+        kinds: query.kind === undefined ? undefined : [query.kind].flat(),
+        id: query.id,
+      },
+      signal,
+    }),
+  )
+}
+
+/** What only one process of the region does: started when it comes to lead, stopped when it no longer does. */
+function createLeaderWork(parts: {
+  deps: RegionDeps
+  fleet: Fleet
+  world: World
+  recorder: ReturnType<typeof createRecorder>
+  clock: Clock
+  log: Log
+}): () => { stop: () => Promise<void> } {
+  const { deps, fleet, world, recorder, clock, log } = parts
+  return () => {
+    const liveness = fleet.newLivenessReconciler()
+    const collection = createImageCollection({
+      world,
+      registry: deps.registry,
+      lock: deps.importLock,
+      log,
+    })
+    const reconcile = (
+      name: string,
+      periodMs: number,
+      pass: () => Promise<boolean | void>,
+    ): Reconciler => startReconciler({ name, periodMs, clock, log, pass })
+    const place = reconcile('place', PLACE_PERIOD_MS, () =>
+      placeSets({ world, recorder, clock, overcommit: deps.overcommit }),
+    )
+    const settle = reconcile('settle', SETTLE_PERIOD_MS, () =>
+      settleSetOperations({ world, recorder, clock }),
+    )
+    const all = [
+      place,
+      settle,
+      reconcile('expire', EXPIRE_PERIOD_MS, () => expireOperations({ world, recorder, clock })),
+      reconcile('liveness', liveness.periodMs, () => liveness.pass()),
+      reconcile('retention', RETENTION_PERIOD_MS, () =>
+        dropOldFeed({ database: deps.database, clock }),
+      ),
+      reconcile('collect', COLLECT_PERIOD_MS, () => collection.pass()),
+    ]
+    const unsubscribe = world.subscribe(({ changes }) => {
+      if (changes.some(({ kind }) => kind === 'set' || kind === 'host')) place.wake()
+      if (changes.some(({ kind }) => kind === 'operation')) settle.wake()
+    })
+    return {
+      stop: async () => {
+        unsubscribe()
+        collection.stop()
+        await Promise.all(all.map((reconciler) => reconciler.stop()))
+      },
+    }
+  }
+}

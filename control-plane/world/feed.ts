@@ -1,0 +1,156 @@
+import { every, type Clock, type Timer } from '@nubo/base'
+import type { Database, Log } from '@nubo/runtime'
+import { camelKeys, FEED_CHANNEL, readTables, worldKinds, type WorldKind } from './commit.ts'
+import type { Tables } from './tables.ts'
+import type { World } from './world.ts'
+
+/** A notification only wakes; the poll makes a lost one harmless. */
+const POLL_PERIOD_MS = 1_000
+const READ_ROWS_MAX = 5_000
+
+type FeedRow = {
+  revision: number
+  kind: WorldKind
+  id: string
+  body: { readonly id: string } | undefined
+}
+
+/**
+ * Brings a world up from the tables and keeps it at the newest revision.
+ * A gap (old rows were dropped while this process slept) makes it read the tables again and emit the difference.
+ */
+export class FeedReader {
+  readonly #deps: { database: Database<Tables>; world: World; clock: Clock; log: Log }
+  #poll: Timer | undefined
+  #reading: Promise<void> | undefined
+  #again = false
+
+  constructor(deps: { database: Database<Tables>; world: World; clock: Clock; log: Log }) {
+    this.#deps = deps
+  }
+
+  /** The world is complete when this resolves. */
+  async start(): Promise<void> {
+    const { database, clock } = this.#deps
+    await database.listen(FEED_CHANNEL, () => this.wake())
+    await this.#resync()
+    this.#poll = every(clock, POLL_PERIOD_MS, () => this.#readLogged())
+  }
+
+  /** Reads soon; call it after a commit of this process. */
+  wake(): void {
+    void this.#readLogged()
+  }
+
+  async stop(): Promise<void> {
+    this.#poll?.cancel()
+    await this.#reading
+  }
+
+  async #readLogged(): Promise<void> {
+    if (this.#reading !== undefined) {
+      this.#again = true
+      return this.#reading
+    }
+    this.#reading = this.#readAll()
+      .catch((error: unknown) =>
+        this.#deps.log.warn('the feed could not be read; it is tried again', { error }),
+      )
+      .finally(() => {
+        this.#reading = undefined
+      })
+    return this.#reading
+  }
+
+  async #readAll(): Promise<void> {
+    do {
+      this.#again = false
+      while (await this.#readBatch()) {
+        // a full batch: more may be waiting
+      }
+    } while (this.#again)
+  }
+
+  async #readBatch(): Promise<boolean> {
+    const { database, world } = this.#deps
+    const found = await database.query
+      .selectFrom('feed')
+      .select(['revision', 'kind', 'id', 'body'])
+      .where('revision', '>', world.revision)
+      .orderBy('revision')
+      .orderBy('sequence')
+      .limit(READ_ROWS_MAX)
+      .execute()
+    const rows = found.map(toFeedRow)
+    // The last revision of a full batch may be cut in the middle: it is left for the next read.
+    const isFull = found.length === READ_ROWS_MAX
+    const lastRevision = rows.at(-1)?.revision
+    const usable =
+      isFull && rows[0]?.revision !== lastRevision
+        ? rows.filter((row) => row.revision !== lastRevision)
+        : rows
+    for (const [revision, changes] of groupByRevision(usable)) {
+      if (revision !== world.revision + 1) {
+        this.#deps.log.warn('the feed has a gap; reading the tables again', {
+          from: world.revision,
+          to: revision,
+        })
+        await this.#resync()
+        return true
+      }
+      world.apply(revision, changes)
+    }
+    return isFull
+  }
+
+  async #resync(): Promise<void> {
+    const { database, world } = this.#deps
+    const { revision, rows } = await readTables(database)
+    const changes: FeedRow[] = []
+    const seen = new Set<string>()
+    for (const { kind, body } of rows) {
+      const row = withId(body)
+      seen.add(`${kind}/${row.id}`)
+      changes.push({ revision, kind, id: row.id, body: row })
+    }
+    for (const kind of worldKinds) {
+      for (const row of world[kind].values()) {
+        if (!seen.has(`${kind}/${row.id}`))
+          changes.push({ revision, kind, id: row.id, body: undefined })
+      }
+    }
+    world.apply(revision, changes)
+  }
+}
+
+function withId(body: Record<string, unknown>): { readonly id: string } {
+  const id = body['id']
+  if (typeof id !== 'string') throw new Error('a row of the feed has no id')
+  return { ...body, id }
+}
+
+function toFeedRow(row: {
+  revision: number
+  kind: string
+  id: string
+  body: Record<string, unknown> | null
+}): FeedRow {
+  const kind = worldKinds.find((known) => known === row.kind)
+  if (kind === undefined) throw new Error(`the feed has a row of the unknown kind ${row.kind}`)
+  return {
+    revision: row.revision,
+    kind,
+    id: row.id,
+    body: row.body === null ? undefined : withId(camelKeys(row.body)),
+  }
+}
+
+function groupByRevision(rows: readonly FeedRow[]): Map<number, FeedRow[]> {
+  const groups = new Map<number, FeedRow[]>()
+  for (const row of rows) {
+    const group = groups.get(row.revision)
+    if (group === undefined) groups.set(row.revision, [row])
+    else group.push(row)
+  }
+  return groups
+}

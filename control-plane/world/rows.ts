@@ -1,0 +1,15 @@
+import type { Selectable } from 'kysely'
+import type { WorldTables } from './tables.ts'
+
+/** Rows as the world holds them. */
+export type Row<Kind extends keyof WorldTables> = Readonly<Selectable<WorldTables[Kind]>>
+export type ProjectRow = Row<'project'>
+export type TokenRow = Row<'token'>
+export type HostRow = Row<'host'>
+export type NetworkRow = Row<'network'>
+export type SubnetRow = Row<'subnet'>
+export type ImageRow = Row<'image'>
+export type SetRow = Row<'set'>
+export type SetFoundRow = Row<'setFound'>
+export type PortRow = Row<'port'>
+export type OperationRow = Row<'operation'>

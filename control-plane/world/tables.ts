@@ -1,0 +1,225 @@
+import type {
+  AccountId,
+  HostId,
+  ImageId,
+  NetworkId,
+  OperationId,
+  PortId,
+  ProjectId,
+  SetId,
+  SubnetId,
+  TokenId,
+} from '@nubo/base'
+import type { Host, HostInventory, OperationState, Reason } from '@nubo/contracts'
+import type { FoundContainer, FoundSet, WantedContainer } from '@nubo/contracts/host'
+import type { ColumnType, Generated } from 'kysely'
+
+/** Rows of the tables, in camelCase; the world keeps them in this shape. Migrations hold the truth. */
+
+/** A jsonb column: read as a value, written as JSON text. */
+type Json<Value> = ColumnType<Value, string, string>
+
+export interface AccountTable {
+  id: AccountId
+  name: string
+  createdAtMs: number
+}
+
+export interface ProjectTable {
+  id: ProjectId
+  accountId: AccountId
+  name: string
+  createdAtMs: number
+}
+
+export interface TokenTable {
+  id: TokenId
+  name: string
+  role: 'viewer' | 'member' | 'owner' | 'operator'
+  projectId: ProjectId | null
+  secretSha256: string
+  createdAtMs: number
+  expiresAtMs: number | null
+  revokedAtMs: number | null
+}
+
+export interface HostTable {
+  id: HostId
+  name: string
+  region: string
+  zone: string
+  rack: string
+  roles: Json<Host['roles']>
+  labels: Json<Record<string, string>>
+  state: Host['state']
+  reason: Json<Reason> | null
+  sinceMs: number
+  cordoned: boolean
+  inventory: Json<HostInventory> | null
+  capacity: Json<HostResources> | null
+  reserve: Json<HostResources> | null
+  bootId: string | null
+  vtepAddress: string | null
+  underlayMtuBytes: number | null
+  inviteSha256: string | null
+  inviteExpiresAtMs: number | null
+  certificateSerial: string | null
+  serverName: string | null
+  sessionId: string | null
+  createdAtMs: number
+}
+
+export interface HostResources {
+  readonly cpuMillis: number
+  readonly memoryBytes: number
+  readonly diskBytes: number
+}
+
+export interface NetworkTable {
+  id: NetworkId
+  projectId: ProjectId
+  name: string
+  cidr: string
+  vni: number
+  mtuBytes: number
+  createdAtMs: number
+}
+
+export interface SubnetTable {
+  id: SubnetId
+  projectId: ProjectId
+  networkId: NetworkId
+  name: string
+  cidr: string
+  gatewayAddress: string
+  gatewayMac: string
+  createdAtMs: number
+}
+
+export interface ImageTable {
+  id: ImageId
+  projectId: ProjectId
+  name: string
+  repository: string
+  digest: string
+  sizeBytes: number
+  layers: number
+  source: 'rootfs' | 'docker-archive' | 'oci-layout'
+  command: Json<readonly string[]>
+  createdAtMs: number
+}
+
+/** A container of a set as recorded: what the host gets, and which image of the project it was. */
+export interface SetContainer extends WantedContainer {
+  readonly imageId: ImageId
+  readonly imageName: string
+}
+
+export interface SetPlacementRule {
+  readonly hostId: HostId | null
+  readonly spread: 'host' | 'rack' | 'zone'
+  readonly hostLabels: Readonly<Record<string, string>>
+}
+
+export interface SetPlacement {
+  readonly score: number
+  readonly decidedAtMs: number | null
+  /** Present while no host was found. */
+  readonly reason: Reason | null
+  readonly rejected: readonly { readonly host: string; readonly reason: string }[]
+}
+
+export interface SetTable {
+  id: SetId
+  projectId: ProjectId
+  name: string
+  wanted: 'running' | 'stopped' | 'removed'
+  generation: number
+  restartCount: Generated<number>
+  recovery: 'local' | 'elsewhere'
+  cpuMillis: number
+  memoryBytes: number
+  labels: Json<Record<string, string>>
+  containers: Json<readonly SetContainer[]>
+  placementRule: Json<SetPlacementRule>
+  hostId: HostId | null
+  epoch: Generated<number>
+  placement: Json<SetPlacement> | null
+  createdAtMs: number
+}
+
+export interface SetFoundTable {
+  id: SetId
+  hostId: HostId
+  epoch: number
+  generation: number
+  state: FoundSet['state']
+  progress: string
+  reason: Json<Reason> | null
+  containers: Json<readonly FoundContainer[]>
+  sinceMs: number
+}
+
+export interface PortTable {
+  id: PortId
+  projectId: ProjectId
+  networkId: NetworkId
+  subnetId: SubnetId
+  name: string
+  mac: string
+  address: string
+  setId: SetId | null
+  hostId: HostId | null
+  interfaceName: string | null
+  ownedBySet: boolean
+  createdAtMs: number
+}
+
+export interface OperationTable {
+  id: OperationId
+  projectId: ProjectId | null
+  kind: string
+  resourceKind: string
+  resourceId: string
+  resourceName: string
+  state: OperationState
+  progress: string
+  reason: Json<Reason> | null
+  generation: number
+  mayCancel: boolean
+  createdAtMs: number
+  updatedAtMs: number
+  endedAtMs: number | null
+  deadlineAtMs: number
+}
+
+/** Tables that the world keeps in memory, by the kind that the feed calls them. */
+export interface WorldTables {
+  account: AccountTable
+  project: ProjectTable
+  token: TokenTable
+  host: HostTable
+  network: NetworkTable
+  subnet: SubnetTable
+  image: ImageTable
+  set: SetTable
+  setFound: SetFoundTable
+  port: PortTable
+  operation: OperationTable
+}
+
+/** All tables, for queries. */
+export interface Tables extends WorldTables {
+  revision: { onlyRow: Generated<boolean>; value: number }
+  feed: {
+    revision: number
+    sequence: number
+    atMs: number
+    kind: string
+    id: string
+    body: Json<Record<string, unknown>> | null
+  }
+  secret: { name: string; sealed: string; createdAtMs: number }
+  hostLiveness: { hostId: HostId; sessionId: string; heardAtMs: number }
+  addressRest: { subnetId: SubnetId; address: string; untilMs: number }
+}

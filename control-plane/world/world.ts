@@ -1,0 +1,170 @@
+import { PlatformError, type Clock } from '@nubo/base'
+import { Collection } from './collection.ts'
+import type { WorldKind } from './commit.ts'
+import type {
+  HostRow,
+  ImageRow,
+  NetworkRow,
+  OperationRow,
+  PortRow,
+  ProjectRow,
+  Row,
+  SetFoundRow,
+  SetRow,
+  SubnetRow,
+  TokenRow,
+} from './rows.ts'
+
+/** One change of one row, as listeners see it. */
+export interface Change {
+  readonly kind: WorldKind
+  readonly id: string
+  /** Undefined when the row was not there before. */
+  readonly before: { readonly id: string } | undefined
+  /** Undefined when the row is gone. */
+  readonly after: { readonly id: string } | undefined
+}
+
+/** Everything that one revision changed; the world is at `revision` when listeners hear of it. */
+export interface ChangeSet {
+  readonly revision: number
+  readonly changes: readonly Change[]
+}
+
+/** So many change sets are kept for watchers that resume; older ones must list again. */
+export const HISTORY_CHANGE_SETS_MAX = 20_000
+
+const named = (row: { projectId: string; name: string }): string => `${row.projectId}/${row.name}`
+
+/**
+ * The read model of one server process: all rows of the region in memory at a known revision.
+ * Only the feed reader writes to it. Listeners are called synchronously, in order, and must not throw.
+ */
+export class World {
+  readonly account = new Collection<Row<'account'>, 'name'>({ name: (row) => row.name })
+  readonly project = new Collection<ProjectRow, 'name'>({ name: (row) => row.name })
+  readonly token = new Collection<TokenRow, 'secret' | 'project'>({
+    secret: (row) => row.secretSha256,
+    project: (row) => row.projectId ?? '',
+  })
+  readonly host = new Collection<HostRow, 'name' | 'server'>({
+    name: (row) => row.name,
+    server: (row) => row.serverName,
+  })
+  readonly network = new Collection<NetworkRow, 'name' | 'project'>({
+    name: named,
+    project: (row) => row.projectId,
+  })
+  readonly subnet = new Collection<SubnetRow, 'name' | 'project' | 'network'>({
+    name: named,
+    project: (row) => row.projectId,
+    network: (row) => row.networkId,
+  })
+  readonly image = new Collection<ImageRow, 'name' | 'project'>({
+    name: named,
+    project: (row) => row.projectId,
+  })
+  readonly set = new Collection<SetRow, 'name' | 'project' | 'host' | 'unplaced'>({
+    name: named,
+    project: (row) => row.projectId,
+    host: (row) => row.hostId,
+    unplaced: (row) => (row.hostId === null ? 'yes' : null),
+  })
+  readonly setFound = new Collection<SetFoundRow, 'host'>({ host: (row) => row.hostId })
+  readonly port = new Collection<
+    PortRow,
+    'name' | 'project' | 'network' | 'subnet' | 'set' | 'host'
+  >({
+    name: named,
+    project: (row) => row.projectId,
+    network: (row) => row.networkId,
+    subnet: (row) => row.subnetId,
+    set: (row) => row.setId,
+    host: (row) => row.hostId,
+  })
+  readonly operation = new Collection<OperationRow, 'project' | 'resource' | 'open'>({
+    project: (row) => row.projectId ?? '',
+    resource: (row) => row.resourceId,
+    open: (row) => (row.endedAtMs === null ? 'yes' : null),
+  })
+
+  readonly #clock: Clock
+  readonly #listeners = new Set<(changes: ChangeSet) => void>()
+  readonly #waiters = new Set<{ revision: number; resolve: () => void }>()
+  #history: ChangeSet[] = []
+  #revision = 0
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  get revision(): number {
+    return this.#revision
+  }
+
+  /** Called by the feed reader only. */
+  apply(
+    revision: number,
+    rows: readonly { kind: WorldKind; id: string; body: { readonly id: string } | undefined }[],
+  ): void {
+    const changes = rows.map(({ kind, id, body }): Change => {
+      // proof: the feed gives bodies of the kind's own table; Collection<Row> is only narrowed here
+      const collection = this[kind] as unknown as Collection<{ readonly id: string }, never>
+      return {
+        kind,
+        id,
+        before: body === undefined ? collection.remove(id) : collection.put(body),
+        after: body,
+      }
+    })
+    this.#revision = revision
+    const set: ChangeSet = { revision, changes }
+    this.#history.push(set)
+    if (this.#history.length > HISTORY_CHANGE_SETS_MAX * 1.5)
+      this.#history = this.#history.slice(-HISTORY_CHANGE_SETS_MAX)
+    for (const listener of this.#listeners) listener(set)
+    for (const waiter of this.#waiters) {
+      if (waiter.revision > revision) continue
+      this.#waiters.delete(waiter)
+      waiter.resolve()
+    }
+  }
+
+  /** Returns a function that ends the subscription. */
+  subscribe(listener: (changes: ChangeSet) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  /** Change sets after `revision`; undefined when the history does not reach back that far. */
+  changesSince(revision: number): ChangeSet[] | undefined {
+    if (revision >= this.#revision) return []
+    const first = this.#history[0]
+    if (first === undefined || first.revision > revision + 1) return undefined
+    return this.#history.filter((set) => set.revision > revision)
+  }
+
+  /** Resolves once the world is at least at `revision`. DEADLINE_EXCEEDED after `timeoutMs`. */
+  reached(revision: number, timeoutMs = 10_000): Promise<void> {
+    if (this.#revision >= revision) return Promise.resolve()
+    return new Promise((resolve, reject) => {
+      const timer = this.#clock.after(timeoutMs, () => {
+        this.#waiters.delete(waiter)
+        reject(
+          new PlatformError('DEADLINE_EXCEEDED', {
+            waitedFor: `revision ${revision}`,
+            at: this.#revision,
+          }),
+        )
+      })
+      const waiter = {
+        revision,
+        resolve: () => {
+          timer.cancel()
+          resolve()
+        },
+      }
+      this.#waiters.add(waiter)
+    })
+  }
+}
