@@ -1,0 +1,245 @@
+import { sleep, type Clock, type Random } from '@nubo/base'
+import type { HostInventory } from '@nubo/contracts'
+import {
+  HOST_CONTRACT_LATEST,
+  LEASE_MS,
+  type FoundSet,
+  type Hello,
+  type WantedUpdate,
+  type Welcome,
+} from '@nubo/contracts/host'
+import type { Log } from '@nubo/runtime'
+import type { SetDriver } from './drivers/set/set-driver.ts'
+import type { SwitchDriver } from './drivers/switch/switch-driver.ts'
+import { HostNetwork } from './network/host-network.ts'
+import type { ImageTokens } from './reconcile/image-puller.ts'
+import { SetReconciler } from './reconcile/set-reconciler.ts'
+import type { ServerConnector } from './session/channel.ts'
+import { FoundReports } from './session/found-reports.ts'
+import { Session } from './session/session.ts'
+import type { StreamDialer } from './streams/stream-socket.ts'
+import { Streams } from './streams/streams.ts'
+import type { Disk } from './wanted/disk.ts'
+import { PlacementGate } from './wanted/placement-gate.ts'
+import { WantedStore } from './wanted/wanted-store.ts'
+
+/** The first hello waits this long for the engines, so that the inventory has their versions. */
+const ENGINES_TIMEOUT_MS = 2_000
+/** Steps that are under way when the agent stops may end; what takes longer is looked at by its next life. */
+const STOP_TIMEOUT_MS = 5_000
+
+export interface HostResources {
+  readonly cpuMillis: number
+  readonly memoryBytes: number
+  readonly diskBytes: number
+}
+
+export interface AgentSettings {
+  readonly hostId: string
+  /** Names this boot: another one after a reboot of the host. */
+  readonly bootId: string
+  /** 'address:port'; where to begin. Servers tell of others. At least one, here or on disk. */
+  readonly servers: readonly string[]
+  readonly capacity: HostResources
+  readonly reserve: HostResources
+  readonly vtepAddress: string | null
+  readonly underlayMtuBytes: number
+  readonly parallelStartsMax: number
+  readonly parallelPullsMax: number
+}
+
+/** Everything that an agent works with. Who makes an agent owns and closes them. */
+export interface AgentDeps {
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  readonly disk: Disk
+  readonly setDriver: SetDriver
+  readonly switchDriver: SwitchDriver
+  readonly connector: ServerConnector
+  readonly streamDialer: StreamDialer
+  readonly imageTokens: ImageTokens
+  /** Asked at the start of each session. */
+  readonly inventory: () => HostInventory
+  readonly settings: AgentSettings
+}
+
+export interface Agent {
+  /** Reads what is wanted from disk and begins to act on it, with or without a server. Once. */
+  start(): void
+  /** Stops acting; everything on the host runs on. Resolves when nothing is under way any more. Idempotent. */
+  stop(): Promise<void>
+  /** The server that it is welcomed by; null while it looks for one. */
+  readonly connectedTo: string | null
+  /** Every server to try, the present one first. */
+  readonly servers: readonly string[]
+  /** Until when `elsewhere` sets may run without another answer of a server, on the monotonic clock. */
+  readonly leaseUntilMonotonicMs: number
+  readonly wantedRevision: number | null
+  /** What was last found of a set. */
+  found(setId: string): FoundSet | undefined
+}
+
+/** Puts an agent together. Nothing happens before `start`, but the disk is read. */
+export function createAgent(deps: AgentDeps): Agent {
+  return new HostAgent(deps)
+}
+
+class HostAgent implements Agent {
+  readonly #deps: AgentDeps
+  readonly #store: WantedStore
+  readonly #gate: PlacementGate
+  readonly #reports = new FoundReports()
+  readonly #network: HostNetwork
+  readonly #sets: SetReconciler
+  readonly #streams: Streams
+  readonly #session: Session
+  readonly #abort = new AbortController()
+  #running: Promise<unknown> = Promise.resolve()
+  #isFirstHello = true
+
+  constructor(deps: AgentDeps) {
+    this.#deps = deps
+    this.#store = new WantedStore(deps)
+    this.#gate = new PlacementGate({
+      ...deps,
+      bootId: deps.settings.bootId,
+      leaseMs: LEASE_MS,
+      store: this.#store,
+      onChange: () => this.#sets.wakeAll(),
+    })
+    this.#network = new HostNetwork({
+      ...deps,
+      store: this.#store,
+      driver: deps.switchDriver,
+      onPortChange: (setId) => this.#sets.wake(setId),
+    })
+    this.#sets = new SetReconciler({
+      ...deps,
+      ...deps.settings,
+      store: this.#store,
+      driver: deps.setDriver,
+      network: this.#network,
+      gate: this.#gate,
+      tokens: deps.imageTokens,
+      reports: this.#reports,
+    })
+    this.#streams = new Streams({
+      ...deps,
+      store: this.#store,
+      driver: deps.setDriver,
+      dialer: deps.streamDialer,
+    })
+    this.#session = new Session({
+      ...deps,
+      reports: this.#reports,
+      servers: () => this.#knownServers(),
+      hello: () => this.#hello(),
+      wantedRevision: () => this.#store.revision,
+      onWelcome: (welcome) => this.#onWelcome(welcome),
+      onWanted: (update) => this.#onWanted(update),
+      onLease: (untilMs) => this.#gate.renewLease(untilMs),
+      onOpenStream: (request) => this.#streams.open(request),
+      onEnd: () => this.#store.discardPartial(),
+      untilFound: (signal) => this.#sets.untilFound(signal),
+    })
+  }
+
+  start(): void {
+    const { signal } = this.#abort
+    this.#running = Promise.all([
+      this.#network.run(signal),
+      this.#sets.run(signal),
+      this.#session.run(signal),
+    ])
+  }
+
+  async stop(): Promise<void> {
+    this.#abort.abort(new Error('the agent stops'))
+    this.#gate.stop()
+    this.#streams.close()
+    const giveUp = new AbortController()
+    await Promise.race([
+      this.#running,
+      sleep(this.#deps.clock, STOP_TIMEOUT_MS, giveUp.signal).catch(() => undefined),
+    ])
+    giveUp.abort()
+  }
+
+  get connectedTo(): string | null {
+    return this.#session.connectedTo
+  }
+
+  get servers(): readonly string[] {
+    const known = this.#knownServers()
+    const { connectedTo } = this
+    return connectedTo === null
+      ? known
+      : [connectedTo, ...known.filter((server) => server !== connectedTo)]
+  }
+
+  get leaseUntilMonotonicMs(): number {
+    return this.#gate.leaseUntilMonotonicMs
+  }
+
+  get wantedRevision(): number | null {
+    return this.#store.revision
+  }
+
+  found(setId: string): FoundSet | undefined {
+    return this.#reports.get(setId)
+  }
+
+  /** What the region told last; the configuration stays as a way back if all of that is gone. */
+  #knownServers(): string[] {
+    return [...new Set([...this.#store.servers, ...this.#deps.settings.servers])]
+  }
+
+  async #hello(): Promise<Hello> {
+    if (this.#isFirstHello) {
+      this.#isFirstHello = false
+      await this.#untilEnginesKnown()
+    }
+    const { settings, inventory } = this.#deps
+    return {
+      type: 'hello',
+      contracts: [HOST_CONTRACT_LATEST],
+      hostId: settings.hostId,
+      bootId: settings.bootId,
+      wantedRevision: this.#store.revision,
+      inventory: inventory(),
+      capacity: settings.capacity,
+      reserve: settings.reserve,
+      vtepAddress: settings.vtepAddress,
+      underlayMtuBytes: settings.underlayMtuBytes,
+    }
+  }
+
+  async #untilEnginesKnown(): Promise<void> {
+    const giveUp = new AbortController()
+    await Promise.race([
+      Promise.all([this.#network.prepared, this.#sets.prepared]),
+      sleep(
+        this.#deps.clock,
+        ENGINES_TIMEOUT_MS,
+        AbortSignal.any([giveUp.signal, this.#abort.signal]),
+      ).catch(() => undefined),
+    ])
+    giveUp.abort()
+  }
+
+  #onWelcome(welcome: Welcome): void {
+    this.#store.discardPartial()
+    this.#store.keepServers(welcome.servers)
+  }
+
+  /** On disk first; then the switch, whose part is the shortest; then the sets. */
+  #onWanted(update: WantedUpdate): boolean {
+    const change = this.#store.apply(update, this.#deps.settings.bootId)
+    if (change === undefined) return false
+    this.#gate.confirm()
+    this.#network.wantedChanged(change.keys)
+    this.#sets.wantedChanged(change.keys)
+    return true
+  }
+}

@@ -1,0 +1,10 @@
+export { DockerSetDriver, type DockerSetDriverOptions } from './docker/docker-set-driver.ts'
+export {
+  FakeSetDriver,
+  FakeSetHost,
+  type FakeCall,
+  type FakeSetDriverOptions,
+} from './fake/fake-set-driver.ts'
+export type { FakeExecution, FakeProgram } from './fake/fake-programs.ts'
+export type * from './set-driver.ts'
+export { checkSpec, setSpecHash } from './spec-rules.ts'

@@ -1,0 +1,304 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { seededRandom } from '@nubo/base'
+import type { FoundSet, Hello, WantedUpdate } from '@nubo/contracts/host'
+import { silentLog } from '@nubo/runtime'
+import { FakeServers } from '../testing/fake-server.ts'
+import { VirtualClock } from '../testing/virtual-clock.ts'
+import { testId, testSet, testUpdate } from '../testing/wanted.ts'
+import { FoundReports } from './found-reports.ts'
+import { Session, type SessionNeeds } from './session.ts'
+
+const hello: Hello = {
+  type: 'hello',
+  contracts: [1],
+  hostId: testId('host', 1),
+  bootId: 'boot-1',
+  wantedRevision: null,
+  inventory: {
+    cores: 2,
+    memoryBytes: 1,
+    diskBytes: 1,
+    kernel: '6',
+    engines: {},
+    nics: [],
+    agentVersion: '0',
+  },
+  capacity: { cpuMillis: 1, memoryBytes: 1, diskBytes: 1 },
+  reserve: { cpuMillis: 0, memoryBytes: 0, diskBytes: 0 },
+  vtepAddress: null,
+  underlayMtuBytes: 1_500,
+}
+
+function found(number: number, progress = ''): FoundSet {
+  return {
+    id: testId('set', number),
+    epoch: 1,
+    generation: 1,
+    state: 'starting',
+    progress,
+    reason: null,
+    containers: [],
+  }
+}
+
+function make(change: Partial<SessionNeeds> = {}) {
+  const clock = new VirtualClock()
+  const servers = new FakeServers()
+  const reports = new FoundReports()
+  const seen = {
+    wanted: [] as WantedUpdate[],
+    leases: [] as number[],
+    streams: [] as { server: string; token: string }[],
+    ends: 0,
+    revision: null as number | null,
+  }
+  const session = new Session({
+    clock,
+    random: seededRandom(1),
+    log: silentLog,
+    connector: servers,
+    reports,
+    servers: () => servers.servers,
+    hello: () => Promise.resolve(hello),
+    wantedRevision: () => seen.revision,
+    onWelcome: () => undefined,
+    onWanted: (update) => {
+      seen.wanted.push(update)
+      if (update.last) seen.revision = update.revision
+      return update.last
+    },
+    onLease: (untilMs) => seen.leases.push(untilMs),
+    onOpenStream: (request) => seen.streams.push(request),
+    onEnd: () => (seen.ends += 1),
+    untilFound: () => Promise.resolve(),
+    ...change,
+  })
+  const abort = new AbortController()
+  const running = session.run(abort.signal)
+  const stop = async (): Promise<void> => {
+    abort.abort()
+    await running
+  }
+  return { clock, servers, reports, session, seen, stop }
+}
+
+test('a session begins with hello, welcome, a heartbeat and the full report', async () => {
+  const { clock, servers, reports, session, seen, stop } = make()
+  reports.publish(found(1))
+  await clock.advance(0)
+  assert.deepEqual(
+    servers.last.received.slice(0, 2).map(({ type }) => type),
+    ['hello', 'heartbeat'],
+  )
+  assert.deepEqual(servers.last.of('found'), [
+    { type: 'found', full: true, wantedRevision: null, sets: [found(1)] },
+  ])
+  assert.equal(session.connectedTo, servers.last.server)
+  // Counted from the hello, and then from the heartbeat.
+  assert.deepEqual(seen.leases, [30_000, 30_000])
+  await stop()
+  assert.equal(session.connectedTo, null)
+  assert.equal(servers.last.closedBecause, 'the agent stops')
+})
+
+test('news go out at once, and what follows closely goes together, the newest of each set', async () => {
+  const { clock, servers, reports, stop } = make()
+  await clock.advance(1_000)
+  reports.publish(found(1, 'a'))
+  assert.deepEqual(servers.last.of('found').at(-1)?.sets, [found(1, 'a')])
+  reports.publish(found(1, 'b'))
+  reports.publish(found(2, 'c'))
+  reports.publish(found(1, 'd'))
+  assert.equal(servers.last.of('found').length, 2)
+  await clock.advance(50)
+  assert.deepEqual(servers.last.of('found').at(-1)?.sets, [found(1, 'd'), found(2, 'c')])
+  // The same again is no news.
+  reports.publish(found(1, 'd'))
+  await clock.advance(100)
+  assert.equal(servers.last.of('found').length, 3)
+  await stop()
+})
+
+test('a set that is gone is told once, and not in the next full report', async () => {
+  const { clock, servers, reports, stop } = make()
+  reports.publish(found(1))
+  await clock.advance(100)
+  reports.publish({ ...found(1), state: 'absent' })
+  assert.equal(servers.last.of('found').at(-1)?.sets[0]?.state, 'absent')
+  servers.last.close()
+  await clock.advance(1_000)
+  assert.deepEqual(servers.last.of('found')[0]?.sets, [])
+  await stop()
+})
+
+test('no report before the full one', async () => {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const { clock, servers, reports, stop } = make({ untilFound: () => promise })
+  await clock.advance(100)
+  reports.publish(found(1))
+  await clock.advance(100)
+  assert.equal(servers.last.of('found').length, 0)
+  resolve()
+  await clock.advance(0)
+  assert.deepEqual(
+    servers.last.of('found').map(({ full }) => full),
+    [true],
+  )
+  await stop()
+})
+
+test('many sets are told in messages that the contract allows', async () => {
+  const { clock, servers, reports, stop } = make()
+  await clock.advance(1_000)
+  const text = 'x'.repeat(500)
+  for (let number = 0; number < 2_500; number++) reports.publish(found(number, text))
+  await clock.advance(1_000)
+  assert.equal(servers.last.found.size, 2_500)
+  servers.last.close()
+  await clock.advance(1_000)
+  assert.equal(servers.last.found.size, 2_500)
+  assert.deepEqual(
+    servers.last.of('found').map(({ full }) => full),
+    [true, false, false],
+  )
+  await stop()
+})
+
+test('a server that does not read gets no more than its share; the news wait', async () => {
+  const { clock, servers, reports, stop } = make()
+  await clock.advance(1_000)
+  servers.last.bufferedBytes = 2 ** 21
+  reports.publish(found(1, 'a'))
+  reports.publish(found(1, 'b'))
+  await clock.advance(500)
+  assert.equal(servers.last.of('found').length, 1)
+  servers.last.bufferedBytes = 0
+  await clock.advance(100)
+  assert.deepEqual(servers.last.of('found').at(-1)?.sets, [found(1, 'b')])
+  await stop()
+})
+
+test('wanted updates are passed on, and the revision that is on disk is told', async () => {
+  const { clock, servers, seen, stop } = make()
+  await clock.advance(1_000)
+  servers.last.want(testUpdate(4, [testSet()], { full: true, last: false }))
+  servers.last.want(testUpdate(4, [], { full: true }))
+  await clock.advance(100)
+  assert.equal(seen.wanted.length, 2)
+  assert.deepEqual(servers.last.of('found').at(-1), {
+    type: 'found',
+    full: false,
+    wantedRevision: 4,
+    sets: [],
+  })
+  servers.last.send({ type: 'open-stream', server: 's2:7443', token: 't' })
+  await clock.advance(0)
+  assert.deepEqual(seen.streams, [{ server: 's2:7443', token: 't' }])
+  await stop()
+})
+
+test('the lease counts from the sending of the heartbeat that was answered', async () => {
+  const { clock, servers, seen, stop } = make()
+  await clock.advance(1_900)
+  servers.isPolite = false
+  await clock.advance(1_000)
+  const beat = servers.last.of('heartbeat').at(-1)
+  servers.last.send({ type: 'heartbeat-answer', sequence: beat?.sequence ?? 0, leaseMs: 5_000 })
+  servers.last.send({ type: 'heartbeat-answer', sequence: 999, leaseMs: 5_000 })
+  await clock.advance(0)
+  assert.equal(seen.leases.at(-1), 2_000 + 5_000)
+  assert.equal(seen.leases.length, 3)
+  await stop()
+})
+
+test('a server that falls silent is given up after three periods, and the next one is tried', async () => {
+  const { clock, servers, seen, stop } = make()
+  await clock.advance(1_000)
+  const first = servers.last
+  servers.isPolite = false
+  await clock.advance(4_900)
+  assert.equal(first.closedBecause, undefined)
+  servers.isPolite = true
+  await clock.advance(1_200)
+  assert.match(first.closedBecause ?? '', /silent for 6000 ms/)
+  assert.equal(seen.ends, 1)
+  assert.notEqual(servers.last.server, first.server)
+  await stop()
+})
+
+test('servers that refuse are tried in turn, with growing pauses, and none for ever', async () => {
+  const { clock, servers, stop } = make()
+  servers.down.add('s1:7443').add('s2:7443')
+  await clock.advance(60_000)
+  const tries = servers.tried.length
+  assert.ok(tries > 12 && tries < 40, `${tries} tries`)
+  assert.ok(servers.tried.every((server, at) => at === 0 || server !== servers.tried[at - 1]))
+  servers.down.clear()
+  await clock.advance(6_000)
+  assert.equal(servers.accepted.length, 1)
+  await stop()
+})
+
+test('a server that takes the connection and says nothing costs five seconds', async () => {
+  const { clock, servers, stop } = make()
+  servers.isPolite = false
+  await clock.advance(5_000)
+  assert.equal(servers.accepted[0]?.closedBecause, 'no welcome in time')
+  await stop()
+})
+
+test('what the contract does not allow ends the session', async (t) => {
+  const cases: Record<string, string> = {
+    'not JSON': '{',
+    'an unknown message': '{"type":"reboot"}',
+    'an unknown field': '{"type":"heartbeat-answer","sequence":1,"leaseMs":1,"extra":1}',
+    'deep nesting': '['.repeat(100_000),
+    'another welcome':
+      '{"type":"welcome","contract":1,"serverName":"s","region":"r","heartbeatPeriodMs":1,"leaseMs":1,"servers":[],"registry":""}',
+    'a huge text': `"${'x'.repeat(5 * 2 ** 20)}"`,
+  }
+  for (const [name, text] of Object.entries(cases)) {
+    await t.test(name, async () => {
+      const { clock, servers, stop } = make()
+      await clock.advance(1_000)
+      const { last } = servers
+      last.sendText(text)
+      await clock.advance(500)
+      assert.notEqual(last.closedBecause, undefined)
+      assert.equal(servers.accepted.length, 2)
+      await stop()
+    })
+  }
+  await t.test('a contract that was not offered', async () => {
+    const { clock, servers, stop } = make({
+      hello: () => Promise.resolve({ ...hello, contracts: [7] }),
+    })
+    await clock.advance(1)
+    assert.match(servers.accepted[0]?.closedBecause ?? '', /contract 1/)
+    await stop()
+  })
+  await t.test('anything before the welcome', async () => {
+    const { clock, servers, stop } = make()
+    servers.isPolite = false
+    await clock.advance(1)
+    servers.last.want(testUpdate(1, []))
+    await clock.advance(1)
+    assert.match(servers.accepted[0]?.closedBecause ?? '', /before the welcome/)
+    await stop()
+  })
+})
+
+test('an update that cannot be stored ends the session, and the next one begins', async () => {
+  const { clock, servers, stop } = make({
+    onWanted: () => {
+      throw new Error('the disk is full')
+    },
+  })
+  await clock.advance(1_000)
+  servers.last.want(testUpdate(1, []))
+  await clock.advance(1_000)
+  assert.equal(servers.accepted[0]?.closedBecause, 'the disk is full')
+  assert.equal(servers.accepted.length, 2)
+  await stop()
+})

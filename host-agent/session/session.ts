@@ -1,0 +1,356 @@
+import {
+  every,
+  PlatformError,
+  integerBelow,
+  sleep,
+  withJitter,
+  type Clock,
+  type Random,
+  type Timer,
+} from '@nubo/base'
+import {
+  FOUND_SETS_PER_MESSAGE_MAX,
+  HEARTBEAT_MISSED_MAX,
+  HOST_MESSAGE_BYTES_MAX,
+  serverMessage,
+  type AgentMessage,
+  type FoundSet,
+  type Hello,
+  type ServerMessage,
+  type WantedUpdate,
+  type Welcome,
+} from '@nubo/contracts/host'
+import type { Log } from '@nubo/runtime'
+import type { ServerChannel, ServerConnector } from './channel.ts'
+import type { FoundReports } from './found-reports.ts'
+
+/** Until a server has answered the hello. */
+const WELCOME_TIMEOUT_MS = 5_000
+const CONNECT_TIMEOUT_MS = 5_000
+/** News go out at once if the last report is this old; a report that follows a large one waits longer. */
+const REPORT_WINDOW_SMALL_MS = 10
+const REPORT_WINDOW_LARGE_MS = 50
+const REPORT_LARGE_SETS = 16
+/** A server that lets this much pile up is not read from; news wait, coalesced per set, until it has drained. */
+const BUFFERED_BYTES_MAX = 2 ** 20
+const BACKOFF_MIN_MS = 100
+const BACKOFF_MAX_MS = 5_000
+/** Half of the limit: the texts of a report are bounded by the contract, so a message cannot double. */
+const REPORT_BYTES_TARGET = HOST_MESSAGE_BYTES_MAX / 2
+/** Heartbeats whose answers have not come; a server that answers none is given up long before. */
+const UNANSWERED_MAX = 64
+
+/** What the session tells the agent and asks it. Whatever a handler throws ends the session; the next one starts anew. */
+export interface SessionNeeds {
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  readonly connector: ServerConnector
+  readonly reports: FoundReports
+  /** Asked before each try. Never empty. */
+  servers(): readonly string[]
+  hello(): Promise<Hello>
+  wantedRevision(): number | null
+  onWelcome(welcome: Welcome): void
+  /** Stores the update, or its part. True once it is complete. */
+  onWanted(update: WantedUpdate): boolean
+  onLease(untilMonotonicMs: number): void
+  onOpenStream(request: { server: string; token: string }): void
+  /** The connection is gone. */
+  onEnd(): void
+  /** Resolves when every set has been looked at once since the agent started, or after a deadline of its own. */
+  untilFound(signal: AbortSignal): Promise<void>
+}
+
+/** Keeps one connection to one of the servers, for as long as it is not stopped. */
+export class Session {
+  readonly #needs: SessionNeeds
+  #server: string | undefined
+  #connected: string | null = null
+
+  constructor(needs: SessionNeeds) {
+    this.#needs = needs
+  }
+
+  /** The server that the agent is connected to and welcomed by. */
+  get connectedTo(): string | null {
+    return this.#connected
+  }
+
+  /** Runs until `signal` aborts; resolves then. Never rejects. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, random, log } = this.#needs
+    let failures = 0
+    while (!signal.aborted) {
+      const server = this.#nextServer()
+      const connection = new Connection(this.#needs, server, (isUp) => {
+        this.#connected = isUp ? server : null
+      })
+      const outcome = await connection.run(signal)
+      this.#connected = null
+      if (signal.aborted) return
+      failures = outcome.wasWelcomed ? 0 : failures + 1
+      log.info('session ended', { server, reason: outcome.reason, failures })
+      const delayMs = Math.min(BACKOFF_MAX_MS, BACKOFF_MIN_MS * 2 ** Math.min(failures, 10))
+      await sleep(clock, withJitter(random, delayMs), signal).catch(() => undefined)
+    }
+  }
+
+  /** Another one than last time, so that a dead server costs one try; hosts begin at different ones. */
+  #nextServer(): string {
+    const servers = this.#needs.servers()
+    const last = this.#server === undefined ? -1 : servers.indexOf(this.#server)
+    const at =
+      last < 0 ? integerBelow(this.#needs.random, servers.length) : (last + 1) % servers.length
+    const server = servers[at]
+    if (server === undefined) throw new Error('the list of servers is empty')
+    this.#server = server
+    return server
+  }
+}
+
+/** One connection, from dialling to its end. */
+class Connection {
+  readonly #needs: SessionNeeds
+  readonly #server: string
+  readonly #onUp: (isUp: boolean) => void
+  readonly #ended = Promise.withResolvers<string>()
+  readonly #abort = new AbortController()
+  readonly #heartbeats = new Map<number, number>()
+  #stepTimer: Timer | undefined
+  #heartbeatTimer: Timer | undefined
+  #channel: ServerChannel | undefined
+  #contracts: readonly number[] = []
+  #welcome: Welcome | undefined
+  #helloSentAtMs = 0
+  #lastHeardMs = 0
+  #sequence = 0
+  #hasSentFull = false
+  #reportTimer: Timer | undefined
+  #mayReportAtMs = 0
+  #revisionTold: number | null = null
+
+  constructor(needs: SessionNeeds, server: string, onUp: (isUp: boolean) => void) {
+    this.#needs = needs
+    this.#server = server
+    this.#onUp = onUp
+  }
+
+  async run(signal: AbortSignal): Promise<{ wasWelcomed: boolean; reason: string }> {
+    const onAbort = (): void => this.#end('the agent stops')
+    signal.addEventListener('abort', onAbort, { once: true })
+    this.#awaitStep(CONNECT_TIMEOUT_MS, 'no connection in time')
+    try {
+      void this.#open().catch((error: unknown) => this.#fail(error))
+      const reason = await this.#ended.promise
+      return { wasWelcomed: this.#welcome !== undefined, reason }
+    } finally {
+      signal.removeEventListener('abort', onAbort)
+      this.#needs.reports.listen(() => {})
+      for (const timer of [this.#stepTimer, this.#heartbeatTimer, this.#reportTimer])
+        timer?.cancel()
+      this.#onUp(false)
+      this.#needs.onEnd()
+    }
+  }
+
+  async #open(): Promise<void> {
+    const { clock, connector } = this.#needs
+    const hello = await this.#needs.hello()
+    if (this.#abort.signal.aborted) return
+    const channel = await connector.connect(
+      this.#server,
+      {
+        onText: (text) => this.#receive(text),
+        onClose: (reason) => this.#end(reason),
+      },
+      this.#abort.signal,
+    )
+    if (this.#abort.signal.aborted) return channel.close('given up')
+    this.#channel = channel
+    this.#contracts = hello.contracts
+    this.#helloSentAtMs = clock.monotonicMs()
+    this.#lastHeardMs = this.#helloSentAtMs
+    this.#awaitStep(WELCOME_TIMEOUT_MS, 'no welcome in time')
+    this.#send(hello)
+  }
+
+  #awaitStep(timeoutMs: number, reason: string): void {
+    this.#stepTimer?.cancel()
+    this.#stepTimer = this.#needs.clock.after(timeoutMs, () => this.#end(reason))
+  }
+
+  #receive(text: string): void {
+    if (this.#abort.signal.aborted) return
+    try {
+      this.#lastHeardMs = this.#needs.clock.monotonicMs()
+      this.#handle(parseServerMessage(text))
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
+  #handle(message: ServerMessage): void {
+    if (message.type === 'welcome') return this.#handleWelcome(message)
+    if (this.#welcome === undefined) return this.#end(`'${message.type}' came before the welcome`)
+    switch (message.type) {
+      case 'wanted':
+        if (this.#needs.onWanted(message)) this.#scheduleReport(REPORT_WINDOW_LARGE_MS)
+        return
+      case 'heartbeat-answer': {
+        const sentAtMs = this.#heartbeats.get(message.sequence)
+        if (sentAtMs === undefined) return
+        for (const sequence of this.#heartbeats.keys())
+          if (sequence <= message.sequence) this.#heartbeats.delete(sequence)
+        return this.#needs.onLease(sentAtMs + message.leaseMs)
+      }
+      case 'open-stream':
+        return this.#needs.onOpenStream({ server: message.server, token: message.token })
+    }
+  }
+
+  #handleWelcome(welcome: Welcome): void {
+    if (this.#welcome !== undefined) return this.#end('a second welcome')
+    if (!this.#contracts.includes(welcome.contract))
+      return this.#end(`the server chose contract ${welcome.contract}`)
+    this.#stepTimer?.cancel()
+    this.#welcome = welcome
+    this.#onUp(true)
+    this.#needs.onWelcome(welcome)
+    // The server has heard the hello, so the lease counts from its sending.
+    this.#needs.onLease(this.#helloSentAtMs + welcome.leaseMs)
+    this.#needs.log.info('session begun', {
+      server: this.#server,
+      serverName: welcome.serverName,
+      contract: welcome.contract,
+    })
+    this.#heartbeatTimer = every(this.#needs.clock, welcome.heartbeatPeriodMs, () =>
+      this.#beat(welcome),
+    )
+    this.#sendHeartbeat()
+    void this.#needs
+      .untilFound(this.#abort.signal)
+      .then(() => this.#sendFull())
+      .catch((error: unknown) => this.#fail(error))
+  }
+
+  #beat(welcome: Welcome): void {
+    const silentMs = this.#needs.clock.monotonicMs() - this.#lastHeardMs
+    if (silentMs >= welcome.heartbeatPeriodMs * HEARTBEAT_MISSED_MAX)
+      return this.#end(`the server was silent for ${Math.round(silentMs)} ms`)
+    this.#sendHeartbeat()
+  }
+
+  #sendHeartbeat(): void {
+    this.#sequence += 1
+    this.#heartbeats.set(this.#sequence, this.#needs.clock.monotonicMs())
+    if (this.#heartbeats.size > UNANSWERED_MAX) {
+      const [oldest] = this.#heartbeats.keys()
+      if (oldest !== undefined) this.#heartbeats.delete(oldest)
+    }
+    this.#send({ type: 'heartbeat', sequence: this.#sequence })
+  }
+
+  #sendFull(): void {
+    if (this.#abort.signal.aborted) return
+    const [first = [], ...more] = cutReports(this.#needs.reports.takeAll())
+    this.#sendFound(first, true)
+    for (const sets of more) this.#sendFound(sets, false)
+    this.#hasSentFull = true
+    this.#needs.reports.listen(() => this.#scheduleReport(0))
+    if (this.#needs.reports.hasNews) this.#scheduleReport(0)
+  }
+
+  /** A report will go out when the window since the last one is over, and not later than `withinMs` after that. */
+  #scheduleReport(withinMs: number): void {
+    if (!this.#hasSentFull || this.#abort.signal.aborted) return
+    const nowMs = this.#needs.clock.monotonicMs()
+    const delayMs = Math.max(this.#mayReportAtMs - nowMs, withinMs)
+    if (delayMs <= 0) return this.#report()
+    if (this.#reportTimer !== undefined && withinMs > 0) return
+    this.#reportTimer?.cancel()
+    this.#reportTimer = this.#needs.clock.after(delayMs, () => this.#report())
+  }
+
+  #report(): void {
+    this.#reportTimer?.cancel()
+    this.#reportTimer = undefined
+    const { clock, reports } = this.#needs
+    if ((this.#channel?.bufferedBytes ?? 0) > BUFFERED_BYTES_MAX) {
+      this.#reportTimer = clock.after(REPORT_WINDOW_LARGE_MS, () => this.#report())
+      return
+    }
+    const news = reports.takeNews(FOUND_SETS_PER_MESSAGE_MAX)
+    if (news.length === 0 && this.#revisionTold === this.#needs.wantedRevision()) return
+    const messages = cutReports(news)
+    for (const sets of messages.length === 0 ? [[]] : messages) this.#sendFound(sets, false)
+    this.#mayReportAtMs =
+      clock.monotonicMs() +
+      (news.length >= REPORT_LARGE_SETS ? REPORT_WINDOW_LARGE_MS : REPORT_WINDOW_SMALL_MS)
+    if (reports.hasNews) this.#scheduleReport(0)
+  }
+
+  #sendFound(sets: FoundSet[], full: boolean): void {
+    const wantedRevision = this.#needs.wantedRevision()
+    this.#revisionTold = wantedRevision
+    this.#send({ type: 'found', full, wantedRevision, sets })
+  }
+
+  #send(message: AgentMessage): void {
+    this.#channel?.send(JSON.stringify(message))
+  }
+
+  #fail(error: unknown): void {
+    if (this.#abort.signal.aborted) return
+    this.#needs.log.warn('session failed', { server: this.#server, error })
+    this.#end(error instanceof Error ? error.message : String(error))
+  }
+
+  /** Idempotent. */
+  #end(reason: string): void {
+    if (this.#abort.signal.aborted) return
+    this.#abort.abort(new Error(reason))
+    this.#channel?.close(reason)
+    this.#ended.resolve(reason)
+  }
+}
+
+function parseServerMessage(text: string): ServerMessage {
+  if (Buffer.byteLength(text) > HOST_MESSAGE_BYTES_MAX)
+    throw new PlatformError('PROTOCOL_VIOLATION', { limit: HOST_MESSAGE_BYTES_MAX })
+  let json: unknown
+  try {
+    json = JSON.parse(text)
+  } catch (cause) {
+    throw new PlatformError('PROTOCOL_VIOLATION', { what: 'not JSON' }, { cause })
+  }
+  const parsed = serverMessage.safeParse(json)
+  if (parsed.success) return parsed.data
+  const issue = parsed.error.issues[0]
+  throw new PlatformError('PROTOCOL_VIOLATION', {
+    field: issue?.path.join('.'),
+    what: issue?.message,
+  })
+}
+
+/** Cuts a report into messages within both limits of the contract. */
+function cutReports(sets: readonly FoundSet[]): FoundSet[][] {
+  const messages: FoundSet[][] = []
+  let message: FoundSet[] = []
+  let bytes = 0
+  for (const set of sets) {
+    const setBytes = JSON.stringify(set).length * 2
+    if (
+      message.length > 0 &&
+      (message.length >= FOUND_SETS_PER_MESSAGE_MAX || bytes + setBytes > REPORT_BYTES_TARGET)
+    ) {
+      messages.push(message)
+      message = []
+      bytes = 0
+    }
+    message.push(set)
+    bytes += setBytes
+  }
+  if (message.length > 0) messages.push(message)
+  return messages
+}

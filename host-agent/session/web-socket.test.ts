@@ -1,0 +1,139 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { after, test } from 'node:test'
+import { systemClock } from '@nubo/runtime'
+import type { WebSocket } from 'ws'
+import { joinRegion } from '../join/join.ts'
+import { TestCa, TestServer } from '../testing/region.ts'
+import { testId } from '../testing/wanted.ts'
+import { webSocketConnector, webSocketStreamDialer } from './web-socket.ts'
+
+const folder = mkdtempSync(path.join(tmpdir(), 'nt-ws-'))
+const server = await TestServer.start(await TestCa.make())
+server.answers.set('/host/v1/join', async (body) => {
+  assert.ok(typeof body === 'object' && body !== null && 'certificateRequest' in body)
+  return {
+    status: 200,
+    body: {
+      hostId: testId('host', 1),
+      certificate: await server.ca.certify(String(body.certificateRequest), []),
+      ca: server.ca.pem,
+      expiresAtMs: Date.now() + 86_400_000,
+    },
+  }
+})
+const identity = await joinRegion({ token: server.token(), stateDir: folder, clock: systemClock })
+after(async () => {
+  await server.stop()
+  rmSync(folder, { recursive: true, force: true })
+})
+
+const connector = webSocketConnector(() => identity)
+const never = new AbortController().signal
+
+/** Everything a handler was told, and a promise of the next thing. */
+function listener() {
+  const told: string[] = []
+  let wake = Promise.withResolvers<void>()
+  const tell = (what: string): void => {
+    told.push(what)
+    wake.resolve()
+    wake = Promise.withResolvers()
+  }
+  return {
+    told,
+    handlers: {
+      onText: (text: string) => tell(`text ${text.slice(0, 20)}`),
+      onBytes: (bytes: Uint8Array) => tell(`bytes ${Buffer.from(bytes).toString('hex')}`),
+      onClose: (reason?: string) => tell(`close ${reason ?? ''}`),
+    },
+    until: async (count: number) => {
+      while (told.length < count) await wake.promise
+    },
+  }
+}
+
+test('texts go both ways over mTLS, and the end is told once with its reason', async () => {
+  const accepted = Promise.withResolvers<WebSocket>()
+  server.onSocket = (socket, url) => {
+    assert.equal(url, '/host/v1/session')
+    accepted.resolve(socket)
+  }
+  const { told, handlers, until } = listener()
+  const channel = await connector.connect(server.address, handlers, never)
+  const peer = await accepted.promise
+  const heard = new Promise<string>((resolve) =>
+    peer.once('message', (text: Buffer) => resolve(text.toString())),
+  )
+  channel.send('hello')
+  assert.equal(await heard, 'hello')
+  peer.send('welcome')
+  await until(1)
+  channel.close('done here')
+  channel.close('again')
+  await until(2)
+  assert.deepEqual(told, ['text welcome', 'close done here'])
+  channel.send('into the void')
+})
+
+test('a message over the limit ends the connection', async () => {
+  server.onSocket = (socket) => socket.send('x'.repeat(5 * 2 ** 20))
+  const { told, handlers, until } = listener()
+  await connector.connect(server.address, handlers, never)
+  await until(1)
+  assert.match(told[0] ?? '', /^close/)
+})
+
+test('binary messages are no part of a session', async () => {
+  server.onSocket = (socket) => socket.send(Buffer.from([1, 2]))
+  const { told, handlers, until } = listener()
+  await connector.connect(server.address, handlers, never)
+  await until(1)
+  assert.match(told[0] ?? '', /^close/)
+})
+
+test('a server that is away, is of another region, or is given up, is an error', async () => {
+  const { handlers, told } = listener()
+  await assert.rejects(connector.connect('127.0.0.1:1', handlers, never), {
+    code: 'HOST_UNREACHABLE',
+  })
+  const stranger = await TestServer.start(await TestCa.make())
+  await assert.rejects(connector.connect(stranger.address, handlers, never), {
+    code: 'HOST_UNREACHABLE',
+  })
+  await stranger.stop()
+  const abort = new AbortController()
+  const connecting = connector.connect(server.address, handlers, abort.signal)
+  abort.abort(new Error('given up'))
+  await assert.rejects(connecting, /given up/)
+  assert.deepEqual(told, [])
+})
+
+test('a stream carries bytes and texts; what the server says first is not lost', async () => {
+  const heard: string[] = []
+  const closed = Promise.withResolvers<void>()
+  server.onSocket = (socket, url) => {
+    assert.equal(url, '/host/v1/streams/tok%2Fen')
+    socket.send('first')
+    socket.on('message', (message: Buffer, isBinary) =>
+      heard.push(message.toString(isBinary ? 'hex' : 'utf8')),
+    )
+    socket.on('close', () => closed.resolve())
+  }
+  const { told, handlers, until } = listener()
+  const socket = await webSocketStreamDialer(() => identity).dial(
+    { server: server.address, token: 'tok/en' },
+    handlers,
+    never,
+  )
+  await until(1)
+  socket.sendText('text')
+  socket.sendBytes(Uint8Array.of(1, 255))
+  socket.close()
+  await closed.promise
+  assert.deepEqual(heard, ['text', '01ff'])
+  await until(2)
+  assert.deepEqual(told, ['text first', 'close '])
+})

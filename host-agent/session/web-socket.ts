@@ -1,0 +1,149 @@
+import { HOST_MESSAGE_BYTES_MAX } from '@nubo/contracts/host'
+import { STREAM_FRAME_BYTES_MAX } from '@nubo/contracts'
+import { PlatformError } from '@nubo/base'
+import { WebSocket } from 'ws'
+import type { Identity } from '../join/identity.ts'
+import type { StreamDialer } from '../streams/stream-socket.ts'
+import type { ServerConnector } from './channel.ts'
+
+/** Until TLS and the upgrade are through. */
+const HANDSHAKE_TIMEOUT_MS = 5_000
+/** A peer that has not said goodbye by then is cut off. */
+const CLOSE_TIMEOUT_MS = 2_000
+/** A close reason has at most 123 bytes (RFC 6455, section 5.5). */
+const REASON_BYTES_MAX = 120
+
+/** Dials `wss://<server>/host/v1/session`. The identity is asked for each time, because it is renewed. */
+export function webSocketConnector(identity: () => Identity): ServerConnector {
+  return {
+    async connect(server, handlers, signal) {
+      const socket = open({
+        server,
+        path: '/host/v1/session',
+        identity: identity(),
+        bytesMax: HOST_MESSAGE_BYTES_MAX,
+      })
+      await opened(socket, server, signal)
+      let reason = ''
+      socket.on('message', (message, isBinary) => {
+        if (isBinary) socket.close(1003, 'text only')
+        else handlers.onText(textOf(message))
+      })
+      socket.on('close', (code, said) =>
+        handlers.onClose(reason || said.toString() || `closed with code ${code}`),
+      )
+      return {
+        send: (text) => {
+          if (socket.readyState === WebSocket.OPEN) socket.send(text)
+        },
+        get bufferedBytes() {
+          return socket.bufferedAmount
+        },
+        close: (why) => {
+          reason ||= why
+          shut(socket, why)
+        },
+      }
+    },
+  }
+}
+
+/** Dials `wss://<server>/host/v1/streams/<token>`. */
+export function webSocketStreamDialer(identity: () => Identity): StreamDialer {
+  return {
+    async dial({ server, token }, handlers, signal) {
+      const socket = open({
+        server,
+        path: `/host/v1/streams/${encodeURIComponent(token)}`,
+        identity: identity(),
+        bytesMax: STREAM_FRAME_BYTES_MAX,
+      })
+      // The server may speak with the first packet, so these listen before it is open.
+      socket.on('message', (message, isBinary) => {
+        if (isBinary) handlers.onBytes(bytesOf(message))
+        else handlers.onText(textOf(message))
+      })
+      socket.on('close', () => handlers.onClose())
+      await opened(socket, server, signal)
+      return {
+        sendText: (text) => {
+          if (socket.readyState === WebSocket.OPEN) socket.send(text)
+        },
+        sendBytes: (bytes) => {
+          if (socket.readyState === WebSocket.OPEN) socket.send(bytes)
+        },
+        get bufferedBytes() {
+          return socket.bufferedAmount
+        },
+        close: () => shut(socket, 'done'),
+      }
+    },
+  }
+}
+
+function open(options: {
+  server: string
+  path: string
+  identity: Identity
+  bytesMax: number
+}): WebSocket {
+  const { identity } = options
+  const socket = new WebSocket(`wss://${options.server}${options.path}`, {
+    ca: identity.ca,
+    cert: identity.certificate,
+    key: identity.key,
+    perMessageDeflate: false,
+    maxPayload: options.bytesMax,
+    handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+    followRedirects: false,
+  })
+  // Errors come with a close, which is what everybody listens to; without a listener they would end the process.
+  socket.on('error', () => undefined)
+  return socket
+}
+
+async function opened(socket: WebSocket, server: string, signal: AbortSignal): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  const onAbort = (): void => {
+    socket.terminate()
+    reject(signal.reason)
+  }
+  const onFailure = (cause: unknown): void =>
+    reject(
+      new PlatformError(
+        'HOST_UNREACHABLE',
+        { server },
+        { message: `The server ${server} cannot be reached.`, cause },
+      ),
+    )
+  const onClose = (code: number): void => onFailure(new Error(`closed with code ${code}`))
+  socket.once('open', resolve)
+  socket.once('error', onFailure)
+  socket.once('close', onClose)
+  signal.addEventListener('abort', onAbort, { once: true })
+  try {
+    if (signal.aborted) onAbort()
+    await promise
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+    socket.off('open', resolve)
+    socket.off('error', onFailure)
+    socket.off('close', onClose)
+  }
+}
+
+function shut(socket: WebSocket, reason: string): void {
+  if (socket.readyState === WebSocket.CLOSED) return
+  socket.close(1000, Buffer.from(reason).subarray(0, REASON_BYTES_MAX).toString())
+  // `unref`: a process that ends anyway need not wait for it.
+  setTimeout(() => socket.terminate(), CLOSE_TIMEOUT_MS).unref()
+}
+
+function bytesOf(message: Buffer | ArrayBuffer | Buffer[]): Uint8Array {
+  if (Array.isArray(message)) return Buffer.concat(message)
+  return message instanceof ArrayBuffer ? new Uint8Array(message) : message
+}
+
+function textOf(message: Buffer | ArrayBuffer | Buffer[]): string {
+  return Buffer.from(bytesOf(message)).toString()
+}

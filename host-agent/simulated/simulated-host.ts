@@ -1,0 +1,180 @@
+import type { Clock, Random } from '@nubo/base'
+import type { HostInventory } from '@nubo/contracts'
+import { silentLog, type Log } from '@nubo/runtime'
+import { createAgent, type Agent, type HostResources } from '../agent.ts'
+import { FakeSetDriver, FakeSetHost, type FakeSetDriverOptions } from '../drivers/set/index.ts'
+import { FakeSwitchDriver } from '../drivers/switch/fake/fake-switch-driver.ts'
+import { FakeSwitch } from '../drivers/switch/fake/fake-switch.ts'
+import type { ImageTokens } from '../reconcile/image-puller.ts'
+import type { ServerConnector } from '../session/channel.ts'
+import type { StreamDialer } from '../streams/stream-socket.ts'
+import { MemoryDisk, type Disk } from '../wanted/disk.ts'
+
+export interface SimulatedHostOptions {
+  readonly hostId: string
+  readonly clock: Clock
+  readonly random: Random
+  /** How it reaches servers: in memory, or `webSocketConnector` with an identity. */
+  readonly connector: ServerConnector
+  /** 'address:port' of servers, as the connector understands them. */
+  readonly servers: readonly string[]
+  readonly vtepAddress: string
+  readonly capacity?: HostResources
+  readonly reserve?: HostResources
+  /** Without it streams are refused. */
+  readonly streamDialer?: StreamDialer
+  /** Without it any image can be had with an empty token. */
+  readonly imageTokens?: ImageTokens
+  readonly log?: Log
+  readonly disk?: Disk
+  readonly sets?: Omit<FakeSetDriverOptions, 'clock'>
+}
+
+const defaultCapacity: HostResources = {
+  cpuMillis: 16_000,
+  memoryBytes: 64 * 2 ** 30,
+  diskBytes: 500 * 2 ** 30,
+}
+const noReserve: HostResources = { cpuMillis: 0, memoryBytes: 0, diskBytes: 0 }
+
+/**
+ * A host without engines: the real agent, with fakes below it. Host, disk, switch and agent live and die apart from
+ * each other, as real ones do. Light: a host that does nothing costs its agent's timers and a few kilobytes.
+ */
+export class SimulatedHost {
+  readonly hostId: string
+  readonly disk: Disk
+  /** What the container engine holds; faults are made here and on `setDriver`. */
+  readonly setHost = new FakeSetHost()
+  /** The switch under the driver; faults are made here. */
+  readonly switchHardware = new FakeSwitch()
+  readonly #options: SimulatedHostOptions
+  #boots = 1
+  #life: Life | undefined
+
+  constructor(options: SimulatedHostOptions) {
+    this.#options = options
+    this.hostId = options.hostId
+    this.disk = options.disk ?? new MemoryDisk()
+  }
+
+  /** The agent, while it runs. */
+  get agent(): Agent | undefined {
+    return this.#life?.agent
+  }
+
+  /** The driver of the present agent; throws while there is none. */
+  get setDriver(): FakeSetDriver {
+    if (this.#life === undefined) throw new Error('the agent does not run')
+    return this.#life.setDriver
+  }
+
+  get isRunning(): boolean {
+    return this.#life !== undefined
+  }
+
+  /** Starts the agent. Idempotent. */
+  start(): void {
+    if (this.#life !== undefined) return
+    const { clock, vtepAddress, sets } = this.#options
+    const setDriver = new FakeSetDriver({ clock, ...sets }, this.setHost)
+    const switchDriver = new FakeSwitchDriver({ clock, vtepAddress, hardware: this.switchHardware })
+    const agent = createAgent(this.#deps(setDriver, switchDriver))
+    this.#life = { agent, setDriver, switchDriver }
+    agent.start()
+  }
+
+  /** Ends the agent as SIGTERM does; what runs on the host runs on. Idempotent. */
+  async stop(): Promise<void> {
+    const life = this.#life
+    this.#life = undefined
+    await life?.agent.stop()
+    await life?.switchDriver.close()
+  }
+
+  /** Ends the agent at once, in the middle of whatever it does. What runs on the host runs on. */
+  async crash(): Promise<void> {
+    const life = this.#life
+    this.#life = undefined
+    // Without its switch and its connection it can do no more harm, but it may not even finish what it began.
+    await life?.switchDriver.close()
+    await life?.agent.stop()
+  }
+
+  /** Everything on the host ends; only the disk is left. `start` is the next boot. */
+  async powerOff(): Promise<void> {
+    await this.crash()
+    const { clock } = this.#options
+    new FakeSetDriver({ clock }, this.setHost).powerOff()
+    this.switchHardware.disconnect()
+  }
+
+  /** The next boot, with engines and agent. */
+  powerOn(): void {
+    this.#boots += 1
+    this.setHost.bringUp()
+    this.switchHardware.reconnect('flows lost')
+    this.start()
+  }
+
+  #deps(
+    setDriver: FakeSetDriver,
+    switchDriver: FakeSwitchDriver,
+  ): Parameters<typeof createAgent>[0] {
+    const options = this.#options
+    const capacity = options.capacity ?? defaultCapacity
+    return {
+      clock: options.clock,
+      random: options.random,
+      log: options.log ?? silentLog,
+      disk: this.disk,
+      setDriver,
+      switchDriver,
+      connector: options.connector,
+      streamDialer: options.streamDialer ?? noStreams,
+      imageTokens: options.imageTokens ?? freeImages,
+      inventory: () => inventoryOf(capacity),
+      settings: {
+        hostId: this.hostId,
+        bootId: `boot-${this.#boots}`,
+        servers: options.servers,
+        capacity,
+        reserve: options.reserve ?? noReserve,
+        vtepAddress: options.vtepAddress,
+        underlayMtuBytes: 1_600,
+        parallelStartsMax: 4,
+        parallelPullsMax: 3,
+      },
+    }
+  }
+}
+
+interface Life {
+  readonly agent: Agent
+  readonly setDriver: FakeSetDriver
+  readonly switchDriver: FakeSwitchDriver
+}
+
+export function createSimulatedHost(options: SimulatedHostOptions): SimulatedHost {
+  return new SimulatedHost(options)
+}
+
+const noStreams: StreamDialer = {
+  dial: () => Promise.reject(new Error('this host has no streams')),
+}
+
+const freeImages: ImageTokens = {
+  token: () => Promise.resolve({ registry: 'simulated', token: '' }),
+}
+
+function inventoryOf(capacity: HostResources): HostInventory {
+  return {
+    cores: Math.max(1, Math.floor(capacity.cpuMillis / 1_000)),
+    memoryBytes: capacity.memoryBytes,
+    diskBytes: capacity.diskBytes,
+    kernel: 'simulated',
+    engines: { docker: 'simulated', openvswitch: 'simulated' },
+    nics: [],
+    agentVersion: 'simulated',
+  }
+}

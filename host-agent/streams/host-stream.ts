@@ -1,0 +1,211 @@
+import { isPlatformError, PlatformError, type Clock, type Timer } from '@nubo/base'
+import {
+  STREAM_CREDIT_BYTES,
+  STREAM_FRAME_BYTES_MAX,
+  streamChannel,
+  streamControl,
+  type StreamControl,
+} from '@nubo/contracts'
+import { streamRequest, type StreamRequest } from '@nubo/contracts/host'
+import type { Log } from '@nubo/runtime'
+import type { ExecStream } from '../drivers/set/set-driver.ts'
+import { Credit } from './credit.ts'
+import type { LogSource } from './log-source.ts'
+import type { StreamHandlers, StreamSocket } from './stream-socket.ts'
+
+/** The server says what it wants as soon as it has joined both ends. */
+const REQUEST_TIMEOUT_MS = 10_000
+/**
+ * Input that the program has not read. A client that keeps to its credit stays below a sixteenth of it; one that does
+ * not is cut off.
+ */
+const STDIN_BYTES_MAX = 16 * STREAM_CREDIT_BYTES
+
+export interface StreamSource {
+  exec(request: Extract<StreamRequest, { type: 'exec' }>): Promise<ExecStream>
+  logs(request: Extract<StreamRequest, { type: 'logs' }>, signal: AbortSignal): LogSource
+}
+
+/** Serves one stream: waits for what is asked, carries bytes both ways by credit, says the end. */
+export class HostStream implements StreamHandlers {
+  readonly #clock: Clock
+  readonly #log: Log
+  readonly #source: StreamSource
+  readonly #credit = new Credit(STREAM_CREDIT_BYTES)
+  readonly #request = Promise.withResolvers<StreamRequest>()
+  readonly #over = new AbortController()
+  #requestTimer: Timer | undefined
+  #socket: StreamSocket | undefined
+  #isRequested = false
+  #exec: ExecStream | undefined
+  #stdinWaitingBytes = 0
+  #control = Promise.resolve()
+
+  constructor(options: { clock: Clock; log: Log; source: StreamSource }) {
+    this.#clock = options.clock
+    this.#log = options.log
+    this.#source = options.source
+    // A stream that is closed before it asked is not an error of anybody.
+    this.#request.promise.catch(() => undefined)
+  }
+
+  /** Resolves when the stream is over. Never rejects. */
+  async run(socket: StreamSocket): Promise<void> {
+    this.#socket = socket
+    this.#requestTimer = this.#clock.after(REQUEST_TIMEOUT_MS, () =>
+      this.#request.reject(new PlatformError('DEADLINE_EXCEEDED', { what: 'stream request' })),
+    )
+    let end: Extract<StreamControl, { type: 'end' }>
+    try {
+      const exitCode = await this.#serve(await this.#request.promise)
+      end = { type: 'end', exitCode, error: null }
+    } catch (error) {
+      if (!this.#over.signal.aborted) this.#log.info('a stream ended with an error', { error })
+      end = { type: 'end', exitCode: null, error: errorOf(error) }
+    }
+    this.#requestTimer.cancel()
+    if (!this.#over.signal.aborted) socket.sendText(JSON.stringify(end))
+    this.onClose()
+    socket.close()
+  }
+
+  /** Ends it with an error for the client. */
+  refuse(error: PlatformError): void {
+    this.#request.reject(error)
+    this.#exec?.close()
+  }
+
+  onClose(): void {
+    if (this.#over.signal.aborted) return
+    this.#over.abort(new PlatformError('NOT_FOUND', { what: 'stream' }))
+    this.#request.reject(this.#over.signal.reason)
+    this.#credit.end()
+    this.#exec?.close()
+  }
+
+  onText(text: string): void {
+    if (this.#over.signal.aborted) return
+    if (!this.#isRequested) {
+      this.#isRequested = true
+      this.#requestTimer?.cancel()
+      const request = parse(streamRequest, text)
+      if (request === undefined) this.#request.reject(violation('not a stream request'))
+      else this.#request.resolve(request)
+      return
+    }
+    const control = parse(streamControl, text)
+    if (control === undefined) return this.#violate('not a stream control')
+    this.#steer(control)
+  }
+
+  onBytes(bytes: Uint8Array): void {
+    if (this.#over.signal.aborted) return
+    if (
+      bytes.length === 0 ||
+      bytes.length > STREAM_FRAME_BYTES_MAX ||
+      bytes[0] !== streamChannel.stdin
+    )
+      return this.#violate('not a frame of stdin')
+    const stdin = this.#exec?.stdin
+    // The end of a program may overtake its input.
+    if (stdin === undefined || stdin === null || stdin.writableEnded || stdin.destroyed) return
+    const input = bytes.subarray(1)
+    this.#stdinWaitingBytes += input.length
+    if (this.#stdinWaitingBytes > STDIN_BYTES_MAX) return this.#violate('more input than credit')
+    stdin.write(input, () => {
+      this.#stdinWaitingBytes -= input.length
+      if (!this.#over.signal.aborted && input.length > 0)
+        this.#socket?.sendText(JSON.stringify({ type: 'credit', bytes: input.length }))
+    })
+  }
+
+  #steer(control: StreamControl): void {
+    switch (control.type) {
+      case 'credit':
+        return this.#credit.add(control.bytes)
+      case 'stdin-end':
+        this.#exec?.stdin?.end()
+        return
+      case 'resize':
+        return this.#inOrder((exec) => exec.resize(control))
+      case 'signal':
+        return this.#inOrder((exec) => exec.signal(`SIG${control.signal}`))
+      case 'end':
+        return this.onClose()
+    }
+  }
+
+  /** One call to the engine after the other: the last size must win. A failed one is the program's end, most often. */
+  #inOrder(step: (exec: ExecStream) => Promise<void>): void {
+    const exec = this.#exec
+    if (exec === undefined) return
+    this.#control = this.#control
+      .then(() => (this.#over.signal.aborted ? undefined : step(exec)))
+      .catch((error: unknown) => this.#log.debug('a program could not be steered', { error }))
+  }
+
+  async #serve(request: StreamRequest): Promise<number | null> {
+    switch (request.type) {
+      case 'exec': {
+        const exec = await this.#source.exec(request)
+        this.#exec = exec
+        if (this.#over.signal.aborted) exec.close()
+        // Awaited only when the output has ended well.
+        exec.exitCode.catch(() => undefined)
+        // A program that does not read its input is not an error; its exit code tells the story.
+        exec.stdin?.on('error', () => undefined)
+        if (!request.stdin) exec.stdin?.end()
+        for await (const { stream, bytes } of exec.output) await this.#send(stream, bytes)
+        return await exec.exitCode
+      }
+      case 'logs':
+        for await (const { stream, bytes } of this.#source.logs(request, this.#over.signal))
+          await this.#send(stream, bytes)
+        return null
+    }
+  }
+
+  async #send(stream: 'stdout' | 'stderr', bytes: Uint8Array): Promise<void> {
+    for (let from = 0; from < bytes.length;) {
+      const count = await this.#credit.take(
+        Math.min(bytes.length - from, STREAM_FRAME_BYTES_MAX - 1),
+      )
+      if (count === 0) throw this.#over.signal.reason
+      const frame = new Uint8Array(count + 1)
+      frame[0] = streamChannel[stream]
+      frame.set(bytes.subarray(from, from + count), 1)
+      this.#socket?.sendBytes(frame)
+      from += count
+    }
+  }
+
+  #violate(what: string): void {
+    this.#log.warn('a stream broke its contract', { what })
+    this.#socket?.sendText(
+      JSON.stringify({ type: 'end', exitCode: null, error: errorOf(violation(what)) }),
+    )
+    this.onClose()
+  }
+}
+
+function parse<Shape>(
+  schema: { safeParse(value: unknown): { success: true; data: Shape } | { success: false } },
+  text: string,
+): Shape | undefined {
+  try {
+    const parsed = schema.safeParse(JSON.parse(text))
+    return parsed.success ? parsed.data : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function violation(what: string): PlatformError {
+  return new PlatformError('PROTOCOL_VIOLATION', { what })
+}
+
+function errorOf(error: unknown): { code: string; message: string } {
+  return isPlatformError(error)
+    ? { code: error.code, message: error.message }
+    : { code: 'INTERNAL', message: error instanceof Error ? error.message : String(error) }
+}

@@ -1,0 +1,115 @@
+import { PlatformError, type Clock } from '@nubo/base'
+import type { StreamRequest } from '@nubo/contracts/host'
+import type { Log } from '@nubo/runtime'
+import type { ExecStream, SetDriver } from '../drivers/set/set-driver.ts'
+import type { WantedStore } from '../wanted/wanted-store.ts'
+import { HostStream, type StreamSource } from './host-stream.ts'
+import { merged, prefixed, type LogSource } from './log-source.ts'
+import type { StreamDialer } from './stream-socket.ts'
+
+/** More are refused with a reason; twice as many are not even answered. */
+export const STREAMS_MAX = 64
+const DIAL_TIMEOUT_MS = 10_000
+
+export interface StreamsNeeds {
+  readonly clock: Clock
+  readonly log: Log
+  readonly store: WantedStore
+  readonly driver: Pick<SetDriver, 'exec' | 'logs'>
+  readonly dialer: StreamDialer
+}
+
+/** Programs and logs that people look into. They are not state: they end with the connection or the agent. */
+export class Streams {
+  readonly #needs: StreamsNeeds
+  readonly #open = new Set<HostStream>()
+
+  constructor(needs: StreamsNeeds) {
+    this.#needs = needs
+  }
+
+  get count(): number {
+    return this.#open.size
+  }
+
+  /** Dials the server that asked and serves what it wants. Returns at once; failures are logged. */
+  open(request: { server: string; token: string }): void {
+    const { clock, log } = this.#needs
+    if (this.#open.size >= 2 * STREAMS_MAX) return log.warn('too many streams; one is not answered')
+    const stream = new HostStream({ clock, log, source: this.#source() })
+    if (this.#open.size >= STREAMS_MAX)
+      stream.refuse(new PlatformError('TOO_MANY_REQUESTS', { limit: STREAMS_MAX }))
+    this.#open.add(stream)
+    void this.#serve(stream, request).finally(() => this.#open.delete(stream))
+  }
+
+  /** Ends all. */
+  close(): void {
+    for (const stream of this.#open) stream.onClose()
+  }
+
+  async #serve(stream: HostStream, request: { server: string; token: string }): Promise<void> {
+    const abort = new AbortController()
+    const timer = this.#needs.clock.after(DIAL_TIMEOUT_MS, () =>
+      abort.abort(new PlatformError('DEADLINE_EXCEEDED', { what: 'dial a stream' })),
+    )
+    try {
+      const socket = await this.#needs.dialer.dial(request, stream, abort.signal)
+      timer.cancel()
+      await stream.run(socket)
+    } catch (error) {
+      this.#needs.log.warn('a stream could not be opened', { server: request.server, error })
+    } finally {
+      timer.cancel()
+    }
+  }
+
+  #source(): StreamSource {
+    return {
+      exec: (request) => this.#exec(request),
+      logs: (request, signal) => this.#logs(request, signal),
+    }
+  }
+
+  /** The placement that the caller saw must be the one that is here. */
+  #check(request: StreamRequest): void {
+    const wanted = this.#needs.store.set(request.setId)
+    if (wanted === undefined || wanted.epoch !== request.epoch)
+      throw new PlatformError('NOT_FOUND', { set: request.setId, epoch: request.epoch })
+    const { container } = request
+    if (container !== null && !wanted.containers.some(({ name }) => name === container))
+      throw new PlatformError('NOT_FOUND', { container })
+  }
+
+  async #exec(request: Extract<StreamRequest, { type: 'exec' }>): Promise<ExecStream> {
+    this.#check(request)
+    const { setId, container, command, tty, stdin, columns, rows } = request
+    const exec = await this.#needs.driver.exec(setId, container, {
+      command,
+      tty,
+      stdin,
+      ...(tty ? { columns, rows } : {}),
+    })
+    return exec
+  }
+
+  #logs(request: Extract<StreamRequest, { type: 'logs' }>, signal: AbortSignal): LogSource {
+    this.#check(request)
+    const { setId, container, follow, sinceMs, tail } = request
+    const options = {
+      follow,
+      signal,
+      ...(sinceMs === null ? {} : { sinceMs }),
+      ...(tail === null ? {} : { tail }),
+    }
+    if (container !== null) return this.#needs.driver.logs(setId, container, options)
+    const names = this.#needs.store.set(setId)?.containers.map(({ name }) => name) ?? []
+    const width = Math.max(...names.map((name) => name.length))
+    return merged(
+      names.map((name) =>
+        prefixed(this.#needs.driver.logs(setId, name, options), `${name.padEnd(width)} | `),
+      ),
+      follow ? 'arrival' : 'time',
+    )
+  }
+}

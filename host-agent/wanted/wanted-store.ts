@@ -1,0 +1,302 @@
+import { isDeepStrictEqual } from 'node:util'
+import { PlatformError } from '@nubo/base'
+import {
+  wantedItem,
+  wantedKey,
+  type WantedItem,
+  type WantedNetwork,
+  type WantedPort,
+  type WantedSet,
+  type WantedUpdate,
+} from '@nubo/contracts/host'
+import type { Log } from '@nubo/runtime'
+import type { Disk, DiskChange } from './disk.ts'
+
+/** More than one host can need; a server that sends more is broken, and the session is closed. */
+export const WANTED_ITEMS_MAX = 250_000
+/** Epochs of sets that are gone are kept for so many of the latest, to refuse a late message about them. */
+export const SEEN_SETS_MAX = 10_000
+
+/** What one complete update changed: keys of items that were added, differ, or went. */
+export interface WantedChange {
+  readonly revision: number
+  readonly keys: ReadonlySet<string>
+}
+
+interface Seen {
+  readonly epoch: number
+  readonly generation: number
+}
+
+interface Staged {
+  readonly full: boolean
+  readonly upserts: Map<string, WantedItem>
+  readonly removes: Set<string>
+}
+
+/**
+ * What should be on this host, as the servers said last. Everything is on disk before anybody acts on it; reading is
+ * from memory. A set at a lower epoch than this host has seen is refused, whoever sends it.
+ */
+export class WantedStore {
+  readonly #disk: Disk
+  readonly #log: Log
+  readonly #sets = new Map<string, WantedSet>()
+  readonly #networks = new Map<string, WantedNetwork>()
+  readonly #ports = new Map<string, WantedPort>()
+  // In order of last change, oldest first.
+  readonly #seen = new Map<string, Seen>()
+  readonly #meta = new Map<string, string>()
+  #staged: Staged | undefined
+
+  /** Reads everything. Records that this version cannot read are dropped: the servers send them again. */
+  constructor(options: { disk: Disk; log: Log }) {
+    this.#disk = options.disk
+    this.#log = options.log
+    for (const record of this.#disk.load('meta')) this.#meta.set(record.key, record.value)
+    for (const record of this.#disk.load('seen')) {
+      const [epoch, generation] = record.value.split(' ').map(Number)
+      if (Number.isInteger(epoch) && Number.isInteger(generation))
+        this.#seen.set(record.key, { epoch: epoch ?? 0, generation: generation ?? 0 })
+    }
+    let unreadable = 0
+    for (const record of this.#disk.load('item')) {
+      const item = readItem(record.value)
+      if (item === undefined) unreadable += 1
+      else this.#hold(item)
+    }
+    if (unreadable > 0) {
+      // A delta would not bring them back, so the next session must start with a snapshot.
+      this.#log.warn('wanted items on disk cannot be read; asking for a snapshot', { unreadable })
+      this.#meta.delete('revision')
+    }
+  }
+
+  /** The newest complete revision on disk; null before the first snapshot. */
+  get revision(): number | null {
+    const text = this.#meta.get('revision')
+    return text === undefined ? null : Number(text)
+  }
+
+  /** The boot during which a server last confirmed what is here; null if none has since the lease ended. */
+  get confirmedBootId(): string | null {
+    return this.#meta.get('confirmedBootId') ?? null
+  }
+
+  set(id: string): WantedSet | undefined {
+    return this.#sets.get(id)
+  }
+
+  get sets(): ReadonlyMap<string, WantedSet> {
+    return this.#sets
+  }
+
+  get networks(): ReadonlyMap<string, WantedNetwork> {
+    return this.#networks
+  }
+
+  get ports(): ReadonlyMap<string, WantedPort> {
+    return this.#ports
+  }
+
+  /** The highest epoch and generation that this host was told for a set; also after the set is gone. */
+  seen(setId: string): Seen | undefined {
+    return this.#seen.get(setId)
+  }
+
+  /**
+   * Takes one message. Undefined until the one that says `last` has come; then the whole update is on disk, and applied.
+   * `bootId` is recorded as confirmed with it. Throws PROTOCOL_VIOLATION for an update that is too large, and
+   * HOST_DISK_FULL if it cannot be stored; then nothing has changed.
+   */
+  apply(update: WantedUpdate, bootId: string): WantedChange | undefined {
+    const staged = this.#stage(update)
+    if (!update.last) return undefined
+    this.#staged = undefined
+    const refused = this.#refuseOldEpochs(staged)
+    const changed = this.#changedItems(staged, refused)
+    const seen = newlySeen(changed.upserts, this.#seen)
+    const disk: DiskChange[] = [
+      ...changed.upserts.map((item): DiskChange => ({
+        type: 'put',
+        kind: 'item',
+        key: wantedKey(item),
+        value: JSON.stringify(item),
+      })),
+      ...changed.removes.map((key): DiskChange => ({ type: 'remove', kind: 'item', key })),
+      ...seen.map(([key, { epoch, generation }]): DiskChange => ({
+        type: 'put',
+        kind: 'seen',
+        key,
+        value: `${epoch} ${generation}`,
+      })),
+      { type: 'put', kind: 'meta', key: 'revision', value: String(update.revision) },
+      { type: 'put', kind: 'meta', key: 'confirmedBootId', value: bootId },
+    ]
+    // A quiet delta of a known revision changes nothing; it must not cost a write.
+    const isNews =
+      changed.upserts.length + changed.removes.length > 0 ||
+      this.revision !== update.revision ||
+      this.confirmedBootId !== bootId
+    if (isNews) this.#disk.write(disk)
+    for (const item of changed.upserts) this.#hold(item)
+    for (const key of changed.removes) this.#drop(key)
+    for (const [id, value] of seen) {
+      this.#seen.delete(id)
+      this.#seen.set(id, value)
+    }
+    this.#meta.set('revision', String(update.revision))
+    this.#meta.set('confirmedBootId', bootId)
+    this.#forgetOldEpochs()
+    return {
+      revision: update.revision,
+      keys: new Set([...changed.upserts.map(wantedKey), ...changed.removes]),
+    }
+  }
+
+  /** Forgets the parts of an update whose end will not come, because its session ended. Idempotent. */
+  discardPartial(): void {
+    this.#staged = undefined
+  }
+
+  /** From now on instances that could have been placed elsewhere need a new confirmation. Idempotent. */
+  unconfirm(): void {
+    if (this.confirmedBootId === null) return
+    this.#disk.write([{ type: 'remove', kind: 'meta', key: 'confirmedBootId' }])
+    this.#meta.delete('confirmedBootId')
+  }
+
+  /** The servers of the region as last told; empty before the first session. */
+  get servers(): readonly string[] {
+    const text = this.#meta.get('servers')
+    return text === undefined ? [] : text.split(' ')
+  }
+
+  /** Idempotent. */
+  keepServers(servers: readonly string[]): void {
+    const text = servers.join(' ')
+    if (servers.length === 0 || text === this.#meta.get('servers')) return
+    this.#disk.write([{ type: 'put', kind: 'meta', key: 'servers', value: text }])
+    this.#meta.set('servers', text)
+  }
+
+  #stage(update: WantedUpdate): Staged {
+    // A message of the other kind begins anew: the sender has given the earlier one up.
+    if (this.#staged?.full !== update.full) this.#staged = undefined
+    this.#staged ??= { full: update.full, upserts: new Map(), removes: new Set() }
+    const staged = this.#staged
+    for (const key of update.removes) {
+      staged.upserts.delete(key)
+      staged.removes.add(key)
+    }
+    for (const item of update.upserts) {
+      const key = wantedKey(item)
+      staged.removes.delete(key)
+      staged.upserts.set(key, item)
+    }
+    const held = this.#sets.size + this.#networks.size + this.#ports.size
+    if (staged.upserts.size + (update.full ? 0 : held) > WANTED_ITEMS_MAX) {
+      this.#staged = undefined
+      throw new PlatformError('PROTOCOL_VIOLATION', {
+        what: 'wanted items',
+        limit: WANTED_ITEMS_MAX,
+      })
+    }
+    return staged
+  }
+
+  #refuseOldEpochs(staged: Staged): Set<string> {
+    const refused = new Set<string>()
+    for (const [key, item] of staged.upserts) {
+      if (item.kind !== 'set') continue
+      const seen = this.#seen.get(item.id)
+      if (seen === undefined || item.epoch >= seen.epoch) continue
+      this.#log.warn('refused a set at an old epoch', {
+        setId: item.id,
+        epoch: item.epoch,
+        seenEpoch: seen.epoch,
+      })
+      refused.add(key)
+    }
+    return refused
+  }
+
+  #changedItems(
+    staged: Staged,
+    refused: ReadonlySet<string>,
+  ): { upserts: WantedItem[]; removes: string[] } {
+    const upserts = [...staged.upserts]
+      .filter(([key, item]) => !refused.has(key) && !isDeepStrictEqual(this.#item(key), item))
+      .map(([, item]) => item)
+    // A refused set stays as it is: an old server says nothing about the newer placement.
+    const removes = staged.full
+      ? [...this.#keys()].filter((key) => !staged.upserts.has(key))
+      : [...staged.removes].filter((key) => this.#item(key) !== undefined)
+    return { upserts, removes }
+  }
+
+  *#keys(): Iterable<string> {
+    for (const items of [this.#sets, this.#networks, this.#ports])
+      for (const item of items.values()) yield wantedKey(item)
+  }
+
+  #item(key: string): WantedItem | undefined {
+    const [kind, id] = splitKey(key)
+    if (kind === 'set') return this.#sets.get(id)
+    if (kind === 'network') return this.#networks.get(id)
+    return kind === 'port' ? this.#ports.get(id) : undefined
+  }
+
+  #hold(item: WantedItem): void {
+    if (item.kind === 'set') this.#sets.set(item.id, item)
+    else if (item.kind === 'network') this.#networks.set(item.id, item)
+    else this.#ports.set(item.id, item)
+  }
+
+  #drop(key: string): void {
+    const [kind, id] = splitKey(key)
+    if (kind === 'set') this.#sets.delete(id)
+    else if (kind === 'network') this.#networks.delete(id)
+    else this.#ports.delete(id)
+  }
+
+  #forgetOldEpochs(): void {
+    let excess = this.#seen.size - this.#sets.size - SEEN_SETS_MAX
+    if (excess <= 0) return
+    const forgotten: string[] = []
+    for (const id of this.#seen.keys()) {
+      if (excess <= 0) break
+      if (this.#sets.has(id)) continue
+      forgotten.push(id)
+      excess -= 1
+    }
+    this.#disk.write(forgotten.map((key): DiskChange => ({ type: 'remove', kind: 'seen', key })))
+    for (const id of forgotten) this.#seen.delete(id)
+  }
+}
+
+function newlySeen(
+  upserts: readonly WantedItem[],
+  seen: ReadonlyMap<string, Seen>,
+): [string, Seen][] {
+  return upserts
+    .filter((item) => item.kind === 'set')
+    .filter(({ id, epoch, generation }) => {
+      const before = seen.get(id)
+      return before === undefined || before.epoch !== epoch || before.generation !== generation
+    })
+    .map(({ id, epoch, generation }) => [id, { epoch, generation }])
+}
+
+function splitKey(key: string): [kind: string, id: string] {
+  const slash = key.indexOf('/')
+  return [key.slice(0, slash), key.slice(slash + 1)]
+}
+
+function readItem(text: string): WantedItem | undefined {
+  try {
+    return wantedItem.parse(JSON.parse(text))
+  } catch {
+    return undefined
+  }
+}
