@@ -1,0 +1,19 @@
+import { readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import type { Argv } from '@nubo/runtime'
+
+/** Top folder of the checkout that this lab runs from. */
+const top = dirname(import.meta.dirname)
+
+/** How a program of this checkout is started, with the Node that runs us. */
+export function nodeProgram(path: string, ...args: readonly string[]): Argv {
+  return [process.execPath, '--disable-warning=ExperimentalWarning', join(top, path), ...args]
+}
+
+/** The version of this checkout. */
+export function ownVersion(): string {
+  const manifest: unknown = JSON.parse(readFileSync(join(top, 'package.json'), 'utf8'))
+  if (typeof manifest === 'object' && manifest !== null && 'version' in manifest)
+    return String(manifest.version)
+  return 'unknown'
+}

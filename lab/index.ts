@@ -1,0 +1,6 @@
+export { demonstrate, type DemoResult } from './demo.ts'
+export { DEFAULT_HOME, type HostFolders, type LabHome } from './home.ts'
+export { type Cable } from './lab-host.ts'
+export { createLab, type Lab, type LabOptions, type UpOptions } from './lab.ts'
+export { type LabStatus, type ProcessStatus } from './status.ts'
+export { type Step, type Tell } from './steps.ts'
