@@ -1,0 +1,61 @@
+import type { Command } from 'commander'
+import type { Project } from '@nubo/contracts'
+import type { CommandContext, ListShape } from '../context.ts'
+import { changeEach, createOrLook } from '../follow.ts'
+import { age } from '../output/values.ts'
+
+export function defineProject(project: Command, context: CommandContext): void {
+  project
+    .command('create')
+    .description('create a project (operators)')
+    .argument('<name>')
+    .action(async (name: string) => {
+      const client = await context.connect()
+      const look = async (): Promise<Project[]> =>
+        (await client.listAll('projectList')).filter((one) => one.name === name)
+      const created = await createOrLook(() => client.projectCreate({ body: { name } }), {
+        kind: 'project',
+        name,
+        look,
+      })
+      await context.printOne(
+        created,
+        created.name,
+        () =>
+          `project ${created.name} created\n` +
+          `  next: nubo token create NAME --role owner --project ${created.name}\n`,
+      )
+    })
+
+  project
+    .command('ls')
+    .description('list the projects that this token may see')
+    .action(async () => {
+      const client = await context.connect()
+      await context.printList(await client.listAll('projectList'), shape(context))
+    })
+
+  project
+    .command('rm')
+    .description('remove empty projects and their tokens (operators)')
+    .argument('<project...>')
+    .action(async (names: string[]) => {
+      const client = await context.connect()
+      await changeEach(context, names, (id) => client.projectRemove({ params: { id } }), {
+        nameOf: ({ name }) => name,
+        text: ({ name }) => `project ${name} removed\n`,
+      })
+    })
+}
+
+function shape({ surroundings: { clock } }: CommandContext): ListShape<Project> {
+  return {
+    columns: [
+      { header: 'NAME', value: ({ name }) => name },
+      { header: 'ID', value: ({ id }) => id, isWhole: true },
+      { header: 'AGE', value: ({ createdAtMs }) => age(clock, createdAtMs) },
+    ],
+    nameOf: ({ name }) => name,
+    empty: 'There is no project yet. Make one: nubo project create NAME',
+  }
+}

@@ -1,0 +1,152 @@
+import type { Command } from 'commander'
+import type { Operation, SetState, SetView } from '@nubo/contracts'
+import type { CommandContext, ListShape } from '../context.ts'
+import { changeEach, followOperation } from '../follow.ts'
+import { paintState } from '../output/colour.ts'
+import { age } from '../output/values.ts'
+import { printOperation } from './operation.ts'
+import { choice, noWait } from './options.ts'
+import { defineApply, defineRun } from './set-run.ts'
+import { setDetails } from './set-show.ts'
+import { defineExec, defineLogs } from './set-stream.ts'
+
+const states = [
+  'pending',
+  'starting',
+  'running',
+  'degraded',
+  'stopping',
+  'stopped',
+  'failed',
+  'unknown',
+  'removing',
+] as const satisfies readonly SetState[]
+
+export function defineSet(set: Command, context: CommandContext): void {
+  defineRun(set, context)
+  defineApply(set, context)
+  defineLook(set, context)
+  defineExec(set, context)
+  defineLogs(set, context)
+  defineChanges(set, context)
+}
+
+interface ListOptions {
+  host?: string
+  state?: SetState
+  allProjects?: true
+}
+
+function defineLook(set: Command, context: CommandContext): void {
+  set
+    .command('ls')
+    .description('list sets')
+    .option('--host <host>', 'only those placed on it')
+    .addOption(choice('--state <state>', 'only those in this state', states))
+    .option('--all-projects', 'of every project (operators)')
+    .action(async ({ host, state, allProjects }: ListOptions) => {
+      const client = await context.connect()
+      const items = await client.listAll('setList', {
+        ...context.inProject,
+        host,
+        state,
+        allProjects: allProjects === true ? 'true' : undefined,
+      })
+      await context.printList(items, shape(context))
+    })
+
+  set
+    .command('show')
+    .description('show a set: its containers, addresses, and why it is where it is')
+    .argument('<set>')
+    .action(async (id: string) => {
+      const client = await context.connect()
+      const found = await client.setShow({ params: { id }, query: context.inProject })
+      await context.printOne(found, found.name, (one) => setDetails(context, one))
+    })
+}
+
+const changes = [
+  ['stop', 'setStop', 'stop the containers; host and address stay', 'stopped'],
+  ['start', 'setStart', 'start a stopped set on the host it is on', 'started'],
+  ['restart', 'setRestart', 'start the containers anew', 'restarted'],
+  ['rm', 'setRemove', 'remove sets, and the ports that were made with them', 'removed'],
+] as const
+
+function defineChanges(set: Command, context: CommandContext): void {
+  for (const [verb, call, description, done] of changes) {
+    set
+      .command(verb)
+      .description(description)
+      .argument('<set...>')
+      .option(...noWait)
+      .action(async (names: string[], { wait }: { wait: boolean }) => {
+        const client = await context.connect()
+        const query = context.inProject
+        const begin = (id: string): Promise<Operation> => client[call]({ params: { id }, query })
+        if (!wait) return changeEachLater(context, names, begin)
+        const text = ({ name }: { name: string }): string => `set ${name} ${done}\n`
+        if (verb === 'rm') {
+          return changeEach(
+            context,
+            names,
+            async (id) => followOperation(context, client, await begin(id)),
+            {
+              nameOf: ({ resource }) => resource.name,
+              text: ({ resource }) => text(resource),
+            },
+          )
+        }
+        const change = async (id: string): Promise<SetView> => {
+          const operation = await followOperation(context, client, await begin(id))
+          return client.setShow({ params: { id: operation.resource.id }, query })
+        }
+        return changeEach(context, names, change, { nameOf: ({ name }) => name, text })
+      })
+  }
+}
+
+/** `--no-wait`: the operations themselves are the result. */
+async function changeEachLater(
+  context: CommandContext,
+  names: readonly string[],
+  begin: (name: string) => Promise<Operation>,
+): Promise<void> {
+  const [only, ...more] = names
+  if (only !== undefined && more.length === 0) return printOperation(context, await begin(only))
+  return changeEach(context, names, begin, {
+    nameOf: ({ id }) => id,
+    text: ({ resource, kind, id }) => `${kind} of set ${resource.name}: operation ${id}\n`,
+  })
+}
+
+function shape({ surroundings: { stdout, clock } }: CommandContext): ListShape<SetView> {
+  return {
+    columns: [
+      { header: 'NAME', value: ({ name }) => name },
+      {
+        header: 'STATE',
+        value: ({ state }) => state,
+        paint: (cell) => paintState(cell, stdout),
+      },
+      { header: 'HOST', value: ({ host }) => host },
+      { header: 'ADDRESS', value: ({ address }) => address },
+      { header: 'NETWORK', value: ({ network }) => network },
+      { header: 'CONTAINERS', value: containersText },
+      {
+        header: 'RESTARTS',
+        value: ({ containers }) => containers.reduce((sum, { restarts }) => sum + restarts, 0),
+        align: 'right',
+      },
+      { header: 'AGE', value: ({ createdAtMs }) => age(clock, createdAtMs) },
+      { header: 'REASON', value: ({ reason }) => reason?.text ?? null },
+    ],
+    nameOf: ({ name }) => name,
+    empty: 'There is no set yet. Run one: nubo set run NAME --image IMAGE --network NETWORK',
+  }
+}
+
+/** '1/2': running of all. */
+function containersText({ containers }: SetView): string {
+  return `${containers.filter(({ state }) => state === 'running').length}/${containers.length}`
+}

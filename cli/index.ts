@@ -1,0 +1,2 @@
+// The CLI is a program, started as main.ts; other packages have nothing to import from it.
+export {}

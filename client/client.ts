@@ -1,0 +1,172 @@
+import type { Clock, Random } from '@nubo/base'
+import {
+  api,
+  type Image,
+  type Operation,
+  type StreamTicket,
+  type WatchEvent,
+} from '@nubo/contracts'
+import { ContractError } from './errors.ts'
+import { waitForEnd, type WaitOptions } from './operations.ts'
+import {
+  specialRoutes,
+  type CallArguments,
+  type CallName,
+  type CallOptions,
+  type CallReply,
+  type CallRequest,
+  type Calls,
+  type ListItem,
+  type ListName,
+  type ListQuery,
+} from './routes.ts'
+import { ServerList } from './servers.ts'
+import { connectStream, type StreamConnection } from './stream-connection.ts'
+import {
+  exchange,
+  replyOf,
+  requestPath,
+  type CallTrace,
+  type RequestParts,
+  type Transport,
+} from './transport.ts'
+import { uploadImage, type Upload, type UploadOptions } from './upload.ts'
+import { watchEvents, type WatchOptions, type WatchQuery } from './watch.ts'
+
+/** A million objects; a list beyond it is read by its filters. */
+const PAGES_MAX = 1_000
+
+export interface ClientOptions {
+  /** Addresses of the servers of one region, as 'http://127.0.0.1:7480'. */
+  readonly servers: readonly string[]
+  readonly token: string
+  readonly clock: Clock
+  /** Spreads reconnects; nothing secret comes from it. */
+  readonly random: Random
+  readonly fetch?: typeof fetch
+  readonly webSocket?: (url: string) => WebSocket
+  readonly onCall?: (trace: CallTrace) => void
+}
+
+export interface Client extends Calls {
+  /**
+   * Any call by its name. All calls throw ApiError (refused), UnreachableError (not carried out),
+   * OutcomeUnknownError (maybe carried out), ContractError, or the reason of the signal.
+   */
+  call<Name extends CallName>(name: Name, ...call: CallArguments<Name>): Promise<CallReply<Name>>
+  /** All items of a list, page by page. */
+  listAll<Name extends ListName>(
+    name: Name,
+    query?: ListQuery<Name>,
+    options?: CallOptions,
+  ): Promise<ListItem<Name>[]>
+  /** See `watchEvents`. */
+  watch(query?: WatchQuery, options?: WatchOptions): AsyncGenerator<WatchEvent, void, void>
+  /** See `uploadImage`. */
+  imageImport(upload: Upload, options?: UploadOptions): Promise<Image>
+  /** Connects to the server that gave the ticket. See `connectStream`. */
+  openStream(ticket: StreamTicket, options?: { signal?: AbortSignal }): Promise<StreamConnection>
+  /** See `waitForEnd`. */
+  waitOperation(id: string, options?: WaitOptions): Promise<Operation>
+}
+
+/** A client of one region. Opens no connection before the first call. Throws a TypeError for a malformed address. */
+export function createClient(options: ClientOptions): Client {
+  const transport: Transport & { random: Random } = {
+    servers: new ServerList(options.servers),
+    token: options.token,
+    clock: options.clock,
+    random: options.random,
+    fetch: options.fetch ?? ((input, init) => fetch(input, init)),
+    onCall: options.onCall ?? (() => undefined),
+  }
+  const ticketServers = new WeakMap<object, string>()
+
+  async function call(
+    name: CallName,
+    request: RequestParts = {},
+    callOptions: CallOptions = {},
+  ): Promise<unknown> {
+    const path = requestPath(name, request)
+    const { body } = request
+    const { server, result } = await exchange(transport, {
+      name,
+      path,
+      accept: 'application/json',
+      ...(body === undefined
+        ? {}
+        : { contentType: 'application/json', body: () => JSON.stringify(body) }),
+      read: replyOf(name, path),
+      ...callOptions,
+    })
+    if (typeof result === 'object' && result !== null) ticketServers.set(result, server)
+    return result
+  }
+
+  // proof: `call` checks each reply by the schema that CallReply is inferred from
+  const typedCall = call as Client['call']
+
+  return {
+    ...namedCalls(typedCall),
+    call: typedCall,
+    listAll: (name, query, callOptions) => allPages(typedCall, name, query, callOptions),
+    watch: (query = {}, watchOptions = {}) => watchEvents(transport, query, watchOptions),
+    imageImport: (upload, uploadOptions = {}) => uploadImage(transport, upload, uploadOptions),
+    openStream: (ticket, { signal } = {}) => {
+      const server = ticketServers.get(ticket) ?? transport.servers.current
+      const webSocket = options.webSocket ?? ((url: string) => new WebSocket(url))
+      return connectStream({ clock: options.clock, webSocket }, streamUrl(server, ticket), signal)
+    },
+    waitOperation: (id, wait = {}) =>
+      waitForEnd(
+        transport,
+        (waitMs, timeoutMs) =>
+          typedCall(
+            'operationShow',
+            { params: { id }, query: { project: wait.project, waitMs } },
+            { signal: wait.signal, timeoutMs },
+          ),
+        wait,
+      ),
+  }
+}
+
+function namedCalls(call: Client['call']): Calls {
+  const special: ReadonlySet<string> = new Set(specialRoutes)
+  const names = Object.keys(api).filter((name): name is CallName => !special.has(name))
+  const entries = names.map((name) => [
+    name,
+    (...args: [never, CallOptions?]) => call(name, ...args),
+  ])
+  return Object.fromEntries(entries) as Calls // proof: one function per CallName, each bound to its own name
+}
+
+async function allPages<Name extends ListName>(
+  call: Client['call'],
+  name: Name,
+  query: ListQuery<Name> | undefined,
+  options: CallOptions | undefined,
+): Promise<ListItem<Name>[]> {
+  const items: ListItem<Name>[] = []
+  let cursor: string | undefined
+  for (let page = 0; page < PAGES_MAX; page++) {
+    // proof: ListName are the calls that take listQuery, which has a cursor; ListQuery is the rest of it
+    const request = { query: { ...query, cursor } } as CallRequest<Name>
+    const reply = (await call(name, ...([request, options] as CallArguments<Name>))) as {
+      items: ListItem<Name>[]
+      cursor: string | null
+    } // proof: what ListName selects by
+    items.push(...reply.items)
+    if (reply.cursor === null) return items
+    cursor = reply.cursor
+  }
+  throw new ContractError(`a list has more than ${PAGES_MAX} pages`)
+}
+
+function streamUrl(server: string, ticket: StreamTicket): string {
+  const url = new URL(ticket.path, server)
+  // A path such as '//elsewhere/' would send the stream to another machine.
+  if (url.origin !== server) throw new ContractError('a stream ticket points to another server')
+  url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:'
+  return url.toString()
+}
