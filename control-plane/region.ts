@@ -1,4 +1,4 @@
-import type { Clock, Random } from '@nubo/base'
+import { isPlatformError, type Clock, type Random } from '@nubo/base'
 import { api, type Route } from '@nubo/contracts'
 import { startReconciler, type Database, type Log, type Reconciler } from '@nubo/runtime'
 import {
@@ -15,6 +15,7 @@ import {
   route,
   type Caller,
   type CallerBinding,
+  type IdentityService,
 } from './domains/identity/index.ts'
 import {
   createImageCollection,
@@ -34,7 +35,15 @@ import type { Overcommit } from './domains/placement/index.ts'
 import { createHostSessions, type HostCommands, type HostSessions } from './host-sessions/index.ts'
 import { contendForLeadership } from './leader.ts'
 import { watch } from './watch.ts'
-import { createRecorder, dropOldFeed, FeedReader, World, type Tables } from './world/index.ts'
+import {
+  createCatchUp,
+  createRecorder,
+  dropOldFeed,
+  FeedReader,
+  World,
+  type CatchUp,
+  type Tables,
+} from './world/index.ts'
 
 export interface RegionDeps {
   readonly database: Database<Tables>
@@ -132,6 +141,7 @@ export function createRegion(deps: RegionDeps): Region {
   })
 
   const leader = createLeaderWork({ ...shared, deps, fleet })
+  const catchUp = createCatchUp(shared)
   let contention: ReturnType<typeof contendForLeadership> | undefined
 
   return {
@@ -143,9 +153,14 @@ export function createRegion(deps: RegionDeps): Region {
       ...imageBindings({ images, world }),
       ...networkBindings({ network, world }),
       ...computeBindings({ compute, world }),
-      watchBinding(world),
-    ],
-    authorize: identity.authorize,
+      watchBinding(world, identity),
+    ].map((binding) =>
+      // An upload can be read only once.
+      binding.route.form === 'upload'
+        ? binding
+        : { ...binding, handle: (input) => lookTwice(world, catchUp, () => binding.handle(input)) },
+    ),
+    authorize: (call) => lookTwice(world, catchUp, () => identity.authorize(call)),
     fleet,
     sessions,
     images,
@@ -165,7 +180,30 @@ export function createRegion(deps: RegionDeps): Region {
   }
 }
 
-function watchBinding(world: World): CallerBinding {
+/**
+ * What another server made a moment ago may not be known here yet, and its caller may come here with it. So what looks
+ * absent is looked for again once this process has caught up with the record. Safe to run twice: a call that throws
+ * these has written nothing.
+ */
+async function lookTwice<Value>(
+  world: World,
+  catchUp: CatchUp,
+  look: () => Promise<Value>,
+): Promise<Value> {
+  const seenRevision = world.revision
+  try {
+    return await look()
+  } catch (error) {
+    const mayBeNews = isPlatformError(error, 'NOT_FOUND') || isPlatformError(error, 'UNAUTHENTICATED')
+    if (!mayBeNews || !(await catchUp(seenRevision))) throw error
+    return look()
+  }
+}
+
+function watchBinding(
+  world: World,
+  identity: Pick<IdentityService, 'isTokenStillValid'>,
+): CallerBinding {
   return route(api.watch, async ({ caller, query, signal }) =>
     watch(world, {
       caller,
@@ -175,6 +213,7 @@ function watchBinding(world: World): CallerBinding {
         id: query.id,
       },
       signal,
+      isStillAllowed: () => identity.isTokenStillValid(caller.tokenId),
     }),
   )
 }

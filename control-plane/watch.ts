@@ -11,6 +11,9 @@ import type { Change, ChangeSet, World, WorldKind } from './world/index.ts'
 /** A watcher that falls this far behind is cut off; it resumes from its revision. */
 const WATCHER_EVENTS_MAX = 10_000
 
+/** How long a watch waits for a revision that this process has not seen yet. */
+const AHEAD_WAIT_MS = 2_000
+
 export interface WatchAsked {
   readonly from: number | undefined
   readonly kinds: readonly WatchKind[] | undefined
@@ -97,14 +100,20 @@ function alteredBy(world: World, change: Change): { kind: WatchKind; id: string 
 /** Events of everything that the caller may see, from now or from a revision on. RESYNC if that is too long ago. */
 export async function* watch(
   world: World,
-  deps: { caller: Caller; asked: WatchAsked; signal: AbortSignal },
+  deps: {
+    caller: Caller
+    asked: WatchAsked
+    signal: AbortSignal
+    /** The stream ends when this says no: a revoked token sees nothing more. */
+    isStillAllowed: () => boolean
+  },
 ): AsyncGenerator<WatchEvent> {
-  const { caller, asked, signal } = deps
+  const { caller, asked, signal, isStillAllowed } = deps
   const isOperator = mayAct(caller.role, 'operator')
   const project = projectOf(caller)
   const owners = new Map<string, string | null>()
   const kinds = asked.kinds ?? watchable
-  const mayShow = (kind: WatchKind, shown: Shown): boolean => {
+  const mayShow = (kind: WatchKind, shown: Pick<Shown, 'projectId'>): boolean => {
     if (kind === 'host') return isOperator
     if (kind === 'token' && !mayAct(caller.role, 'owner')) return false
     return shown.projectId === project
@@ -121,6 +130,12 @@ export async function* watch(
     return { type: 'change', revision, kind, id, object: shown.object }
   }
 
+  // Another server was ahead of this one when it told the revision; one that never comes is of another record.
+  if (asked.from !== undefined && asked.from > world.revision) {
+    await world.reached(asked.from, AHEAD_WAIT_MS).catch(() => {
+      throw new PlatformError('RESYNC', { from: asked.from, now: world.revision })
+    })
+  }
   const queue = new EventQueue(world, signal)
   try {
     const missed = asked.from === undefined ? undefined : world.changesSince(asked.from)
@@ -133,9 +148,10 @@ export async function* watch(
         first.push(...present(eventOf(kind, row.id, world.revision)))
     const revision = world.revision
     if (missed === undefined) yield* first
-    else yield* replay(missed, { world, kinds, eventOf })
+    else yield* replay(missed, { world, kinds, eventOf, mayShow, id: asked.id })
     yield { type: 'synced', revision, kind: null, id: null, object: null }
     for await (const set of queue) {
+      if (!isStillAllowed()) return
       for (const change of set.changes) {
         for (const altered of alteredBy(world, change))
           yield* present(eventOf(altered.kind, altered.id, set.revision))
@@ -157,22 +173,47 @@ function* replay(
     world: World
     kinds: readonly WatchKind[]
     eventOf: (kind: WatchKind, id: string, revision: number) => WatchEvent | undefined
+    mayShow: (kind: WatchKind, shown: Pick<Shown, 'projectId'>) => boolean
+    /** Only this object, by id or name. */
+    id: string | undefined
   },
 ): Generator<WatchEvent> {
-  const altered = new Map<string, { kind: WatchKind; id: string; revision: number }>()
+  const altered = new Map<string, { kind: WatchKind; id: string; revision: number; was: Was }>()
   for (const set of missed) {
     for (const change of set.changes) {
-      for (const one of alteredBy(deps.world, change))
-        altered.set(`${one.kind}/${one.id}`, { ...one, revision: set.revision })
+      for (const one of alteredBy(deps.world, change)) {
+        const was = one.kind === change.kind ? wasBefore(change) : undefined
+        altered.set(`${one.kind}/${one.id}`, { ...one, revision: set.revision, was })
+      }
     }
   }
-  for (const { kind, id, revision } of altered.values()) {
+  for (const { kind, id, revision, was } of altered.values()) {
     const event = deps.eventOf(kind, id, revision)
     if (event !== undefined) yield event
-    else if (deps.kinds.includes(kind) && show(deps.world, kind, id) === undefined) {
+    else if (
+      was !== undefined &&
+      deps.kinds.includes(kind) &&
+      show(deps.world, kind, id) === undefined &&
+      deps.mayShow(kind, was) &&
+      (deps.id === undefined || deps.id === id || deps.id === was.name)
+    )
       yield { type: 'removed', revision, kind, id, object: null }
-    }
   }
+}
+
+type Was = { readonly projectId: string | null; readonly name: string } | undefined
+
+/** Whose a row was, and its name, so that only those who could see it hear of its end. */
+function wasBefore({ kind, id, before }: Change): Was {
+  if (before === undefined) return undefined
+  const name = kind === 'operation' ? textOf(before, 'resourceName') : textOf(before, 'name')
+  const projectId = kind === 'project' ? id : textOf(before, 'projectId')
+  return { projectId: projectId ?? null, name: name ?? '' }
+}
+
+function textOf(row: object, field: string): string | undefined {
+  const value: unknown = Object.entries(row).find(([key]) => key === field)?.[1]
+  return typeof value === 'string' ? value : undefined
 }
 
 /** Change sets between the world, which does not wait, and a watcher, which may. */

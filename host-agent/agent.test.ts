@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { PlatformError } from '@nubo/base'
+import { PlatformError, VirtualClock } from '@nubo/base'
 import { wantedKey } from '@nubo/contracts/host'
 import { makeRig, runningRig, sandboxes } from './testing/agent-rig.ts'
-import { VirtualClock } from './testing/virtual-clock.ts'
 import {
   testContainer,
   testId,

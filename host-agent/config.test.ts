@@ -63,7 +63,11 @@ test('a boot has a name of its own; hosts of one kernel are told apart by their 
 
 test('the inventory counts the NICs of the host, not the links of its sets', () => {
   const netDir = path.join(folder, 'net')
-  const links = { lo: '00:00:00:00:00:00', eth0: '52:54:00:00:00:01', np0123456789ab: '0a:00:00:00:00:01' }
+  const links = {
+    lo: '00:00:00:00:00:00',
+    eth0: '52:54:00:00:00:01',
+    np0123456789ab: '0a:00:00:00:00:01',
+  }
   for (const [name, mac] of Object.entries(links)) {
     mkdirSync(path.join(netDir, name), { recursive: true })
     writeFileSync(path.join(netDir, name, 'address'), `${mac}\n`)

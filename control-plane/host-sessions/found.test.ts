@@ -1,13 +1,12 @@
 // Proves which reports of a host count, in which order they are recorded, and when a host is cut off for them.
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { PlatformError } from '@nubo/base'
+import { PlatformError, VirtualClock } from '@nubo/base'
 import type { FoundReport, FoundSet } from '@nubo/contracts/host'
 import { silentLog } from '@nubo/runtime'
 import { World } from '../world/index.ts'
 import { FoundQueue, judgeFound, mergeReports, STALE_REPORTS_MAX } from './found.ts'
 import { change, gone, hostId, put, setId, setRow } from './testing/rows.ts'
-import { VirtualClock } from './testing/virtual-clock.ts'
 
 function foundSet(n: number, changes: Partial<FoundSet> = {}): FoundSet {
   return {

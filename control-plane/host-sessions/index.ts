@@ -1,4 +1,4 @@
-export { closeCodes, closeReason } from './close-codes.ts'
+export { closeCodes } from './close-codes.ts'
 export { databaseHostCommands } from './host-commands.ts'
 export { createHostSessions, type HostSessions, type HostSessionsDeps } from './host-sessions.ts'
 export {
@@ -12,5 +12,4 @@ export {
   type StreamSocket,
 } from './needs.ts'
 export { forOwnSets } from './image-tokens.ts'
-export { hostOfPort, hostSlice } from './slice.ts'
 export { STREAM_PATH, type StreamAsked, type StreamBroker } from './streams.ts'

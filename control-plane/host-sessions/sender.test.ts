@@ -1,6 +1,7 @@
 // Proves that an agent's wanted state follows its slice, whatever congestion does, and that nothing is sent twice.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { VirtualClock } from '@nubo/base'
 import { wantedKey, type WantedItem } from '@nubo/contracts/host'
 import { World } from '../world/index.ts'
 import { LocalPorts } from './local-ports.ts'
@@ -19,7 +20,6 @@ import {
   setId,
   setRow,
 } from './testing/rows.ts'
-import { VirtualClock } from './testing/virtual-clock.ts'
 
 /** Takes one message and is full. */
 class SlowChannel extends FakeChannel {

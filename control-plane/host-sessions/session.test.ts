@@ -1,7 +1,7 @@
 // Proves every state of an agent's session: what it may say when, what it gets, and what ends it.
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { PlatformError, seededRandom, type HostId } from '@nubo/base'
+import { PlatformError, seededRandom, type HostId, VirtualClock } from '@nubo/base'
 import {
   HOST_MESSAGE_BYTES_MAX,
   type AgentMessage,
@@ -25,7 +25,6 @@ import {
   setId,
   setRow,
 } from './testing/rows.ts'
-import { VirtualClock } from './testing/virtual-clock.ts'
 
 const SERIAL = 'aaaaaaaaaaaaaaaa0000000000000001'
 

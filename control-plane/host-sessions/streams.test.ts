@@ -1,7 +1,7 @@
 // Proves how an exec or logs stream comes together, what passes, what is bounded, and everything that ends it.
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { isPlatformError, seededRandom } from '@nubo/base'
+import { isPlatformError, seededRandom, VirtualClock } from '@nubo/base'
 import { STREAM_FRAME_BYTES_MAX, type StreamControl } from '@nubo/contracts'
 import type { StreamRequest } from '@nubo/contracts/host'
 import type { Log, LogFields } from '@nubo/runtime'
@@ -17,7 +17,6 @@ import {
 } from './streams.ts'
 import { FakeSocket } from './testing/fake-socket.ts'
 import { change, hostId, hostRow, put, setId, setRow, tokenRow } from './testing/rows.ts'
-import { VirtualClock } from './testing/virtual-clock.ts'
 
 const execRequest = (n = 1): StreamRequest => ({
   type: 'exec',

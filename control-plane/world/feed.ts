@@ -85,10 +85,11 @@ export class FeedReader {
     // The last revision of a full batch may be cut in the middle: it is left for the next read.
     const isFull = found.length === READ_ROWS_MAX
     const lastRevision = rows.at(-1)?.revision
-    const usable =
-      isFull && rows[0]?.revision !== lastRevision
-        ? rows.filter((row) => row.revision !== lastRevision)
-        : rows
+    const usable = !isFull
+      ? rows
+      : rows[0]?.revision === lastRevision
+        ? await this.#readRevision(lastRevision ?? 0)
+        : rows.filter((row) => row.revision !== lastRevision)
     for (const [revision, changes] of groupByRevision(usable)) {
       if (revision !== world.revision + 1) {
         this.#deps.log.warn('the feed has a gap; reading the tables again', {
@@ -101,6 +102,17 @@ export class FeedReader {
       world.apply(revision, changes)
     }
     return isFull
+  }
+
+  /** All of one revision that is larger than a batch. */
+  async #readRevision(revision: number): Promise<FeedRow[]> {
+    const found = await this.#deps.database.query
+      .selectFrom('feed')
+      .select(['revision', 'kind', 'id', 'body'])
+      .where('revision', '=', revision)
+      .orderBy('sequence')
+      .execute()
+    return found.map(toFeedRow)
   }
 
   async #resync(): Promise<void> {

@@ -93,6 +93,7 @@ export class World {
   readonly #waiters = new Set<{ revision: number; resolve: () => void }>()
   #history: ChangeSet[] = []
   #revision = 0
+  #isLoaded = false
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -119,7 +120,9 @@ export class World {
     })
     this.#revision = revision
     const set: ChangeSet = { revision, changes }
-    this.#history.push(set)
+    // The first rows are what there is, not what this revision changed: nobody can resume from before them.
+    if (this.#isLoaded) this.#history.push(set)
+    this.#isLoaded = true
     if (this.#history.length > HISTORY_CHANGE_SETS_MAX * 1.5)
       this.#history = this.#history.slice(-HISTORY_CHANGE_SETS_MAX)
     for (const listener of this.#listeners) listener(set)

@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { seededRandom, vtepMac } from '@nubo/base'
+import { seededRandom, vtepMac, VirtualClock } from '@nubo/base'
 import { unpackCookie } from '@nubo/datapath'
 import { wantedKey, type WantedItem } from '@nubo/contracts/host'
 import { silentLog } from '@nubo/runtime'
 import { FakeSwitchDriver } from '../drivers/switch/fake/fake-switch-driver.ts'
 import type { FakeSwitch } from '../drivers/switch/fake/fake-switch.ts'
-import { VirtualClock } from '../testing/virtual-clock.ts'
 import {
   testId,
   testNetwork,

@@ -403,6 +403,6 @@ function switchAway(): PlatformError {
 function reasonOf(error: unknown): FoundReason {
   return {
     code: error instanceof PlatformError ? error.code : 'ENGINE_UNAVAILABLE',
-    text: explain(error),
+    text: error instanceof PlatformError ? error.message : explain(error),
   }
 }

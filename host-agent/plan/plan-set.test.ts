@@ -249,8 +249,10 @@ describe('a set that is not wanted', () => {
     const story = new Story()
     story.at(0, foundSet([foundContainer()]))
     const gone = { wanted: null, spec: null }
-    const stopping = story.at(1, foundSet([foundContainer()]), gone)
-    assert.deepEqual(steps(stopping), ['stop-container main'])
+    const stopping = story.at(1, foundSet([foundContainer()]), { ...gone, lastWanted: testSet() })
+    assert.deepEqual(stopping.actions, [
+      { do: 'stop-container', name: 'main', timeoutMs: testContainer().stopTimeoutMs },
+    ])
     assert.equal(reportOf(stopping).state, 'stopping')
     assert.deepEqual(steps(story.at(2, foundSet([exited(143)]), gone)), ['remove'])
     const absent = story.at(3, null, gone)

@@ -22,6 +22,8 @@ export interface SetSituation {
   readonly setId: string
   /** Null: the set shall not be here. */
   readonly wanted: WantedSet | null
+  /** What was wanted of it last, in this life of the agent; null if that is not known. */
+  readonly lastWanted: WantedSet | null
   readonly permission: Permission
   /** Null: nothing of it is on the host. */
   readonly found: FoundSet | null
@@ -64,7 +66,7 @@ export interface SetPlan {
   readonly memory: SetMemory
 }
 
-/** Of a container that the agent has no specification of any more. */
+/** Of a container whose specification was lost with an earlier life of the agent. */
 const STOP_TIMEOUT_DEFAULT_MS = 10_000
 
 const notForwarding: FoundReason = {
@@ -138,7 +140,7 @@ function planAbsent(situation: SetSituation): SetPlan {
   }
   const isPaused = memory.setback !== null && nowMs < memory.setback.notBeforeMs
   return {
-    actions: isPaused ? [] : removalSteps(found, null),
+    actions: isPaused ? [] : removalSteps(found, situation.lastWanted),
     wakeAtMs: isPaused ? (memory.setback?.notBeforeMs ?? null) : null,
     memory,
     report: {

@@ -26,7 +26,10 @@ test('its hash changes with what runs and with each restart that a user asks for
     specOf(testSet(change), [link]).specHash
   const same = hash({})
   assert.equal(hash({ generation: 7, run: 'stopped', epoch: 2 }), same)
-  assert.equal(hash({ containers: [testContainer({ restart: { policy: 'never', backoffMaxMs: 100 } })] }), same)
+  assert.equal(
+    hash({ containers: [testContainer({ restart: { policy: 'never', backoffMaxMs: 100 } })] }),
+    same,
+  )
   assert.notEqual(hash({ restartCount: 1 }), same)
   assert.notEqual(hash({ containers: [testContainer({ env: { A: '1' } })] }), same)
   assert.notEqual(hash({}, { ...eth0, addressWithPrefix: '10.0.0.6/24' }), same)

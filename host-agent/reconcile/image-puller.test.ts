@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { PlatformError, seededRandom } from '@nubo/base'
+import { PlatformError, seededRandom, VirtualClock } from '@nubo/base'
 import { silentLog } from '@nubo/runtime'
-import { VirtualClock } from '../testing/virtual-clock.ts'
 import { ImagePuller } from './image-puller.ts'
 
 const { signal } = new AbortController()

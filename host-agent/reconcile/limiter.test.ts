@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { VirtualClock } from '../testing/virtual-clock.ts'
+import { VirtualClock } from '@nubo/base'
 import { withDeadline } from './deadline.ts'
 import { Limiter } from './limiter.ts'
 

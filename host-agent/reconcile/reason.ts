@@ -18,9 +18,13 @@ const REASON_CHARACTERS_MAX = 1_000
 
 /** Why a step failed, for a report. `fallback` is the code of a failure that has none of its own. */
 export function reasonOf(error: unknown, fallback: ErrorCode): FoundReason {
-  const text = explain(error).slice(0, REASON_CHARACTERS_MAX)
+  // Errors of the platform are written for people; below them are calls and answers of engines.
+  const text = (isPlatformError(error) ? error.message : explain(error)).slice(
+    0,
+    REASON_CHARACTERS_MAX,
+  )
   // The engine says it in words only, in answers of every kind.
-  if (/no space left on device/i.test(text)) return { code: 'HOST_DISK_FULL', text }
+  if (/no space left on device/i.test(explain(error))) return { code: 'HOST_DISK_FULL', text }
   const code = isPlatformError(error) && tellingCodes.has(error.code) ? error.code : fallback
   return { code, text }
 }

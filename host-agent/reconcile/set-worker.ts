@@ -67,6 +67,7 @@ export class SetWorker {
   #found: FoundSet | null | undefined
   #mustLook = false
   #freshSandbox: FoundSet | undefined
+  #lastWanted: WantedSet | null = null
   /** Counts looks and actions, so that an older list cannot overwrite newer knowledge. */
   #version = 0
   #isBusy = false
@@ -149,10 +150,12 @@ export class SetWorker {
     await this.#look()
     const { clock, gate, images, memories, network, reports, store } = this.#needs
     const wanted = store.set(this.setId) ?? null
+    this.#lastWanted = wanted ?? this.#lastWanted
     const spec = wanted === null ? null : this.#spec(wanted)
     const plan = planSet({
       setId: this.setId,
       wanted,
+      lastWanted: this.#lastWanted,
       permission: wanted === null ? 'granted' : gate.permission(wanted),
       found: this.#found ?? null,
       engineTrouble: this.#needs.engineTrouble(),

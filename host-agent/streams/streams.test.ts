@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { PassThrough } from 'node:stream'
 import { test } from 'node:test'
+import { VirtualClock } from '@nubo/base'
 import { STREAM_CREDIT_BYTES, STREAM_FRAME_BYTES_MAX } from '@nubo/contracts'
 import type { StreamRequest } from '@nubo/contracts/host'
 import { silentLog } from '@nubo/runtime'
@@ -11,7 +12,6 @@ import type {
   LogRequest,
   OutputChunk,
 } from '../drivers/set/set-driver.ts'
-import { VirtualClock } from '../testing/virtual-clock.ts'
 import { testContainer, testSet, testUpdate } from '../testing/wanted.ts'
 import { MemoryDisk } from '../wanted/disk.ts'
 import { WantedStore } from '../wanted/wanted-store.ts'

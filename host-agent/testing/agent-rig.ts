@@ -1,8 +1,7 @@
-import { seededRandom } from '@nubo/base'
+import { seededRandom, VirtualClock } from '@nubo/base'
 import { wantedKey, type FoundSet, type WantedItem, type WantedSet } from '@nubo/contracts/host'
 import { createSimulatedHost, type SimulatedHostOptions } from '../simulated/simulated-host.ts'
 import { FakeServers } from './fake-server.ts'
-import { VirtualClock } from './virtual-clock.ts'
 import { testId, testSetWithPort, testUpdate } from './wanted.ts'
 
 /** A simulated host and the servers that it talks to, under a virtual clock. */

@@ -10,6 +10,7 @@ function situation(change: Partial<SetSituation> = {}): SetSituation {
   return {
     setId: testId('set', 1),
     wanted: testSet(),
+    lastWanted: null,
     permission: 'granted',
     found: null,
     engineTrouble: null,

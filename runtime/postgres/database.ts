@@ -48,6 +48,11 @@ export function openDatabase<Tables>(options: DatabaseOptions): Database<Tables>
   })
   // An idle connection that breaks is replaced by the pool; whoever uses the database next sees the truth.
   pool.on('error', (error) => log.warn('a database connection broke', { error }))
+  // One that breaks in the middle of a transaction tells its query, and says it once more as an event of its own, which
+  // would end the process if nobody listened: the pool listens to idle ones only.
+  pool.on('connect', (client) => {
+    client.on('error', (error) => log.warn('a database connection broke in use', { error }))
+  })
   const query = new Kysely<Tables>({
     dialect: new PostgresDialect({ pool }),
     plugins: [new CamelCasePlugin({ maintainNestedObjectKeys: true })],

@@ -29,7 +29,7 @@ import { checkSet, recordedContainers } from './admission.ts'
 import type { ImageResolver, StreamBroker } from './needs.ts'
 import { removeSetRows } from './removal.ts'
 import { setView } from './set-view.ts'
-import { changeWanted, insertSet } from './store.ts'
+import { changeWanted, holdImages, insertSet } from './store.ts'
 
 export interface ComputeDeps {
   readonly world: World
@@ -125,9 +125,12 @@ function setCreation(deps: ComputeDeps) {
       return (tx, touched) => bindPort(tx, touched, { port, to: { setId } })
     }
     const subnet = network.chooseSubnet(project, { network: asked.network, subnet: asked.subnet })
-    const port = network.draftPort(subnet, { name: portName(asked.name), setId, ownedBySet: true })
+    const name = portName(asked.name, setId)
+    const port = network.draftPort(subnet, { name, setId, ownedBySet: true })
     return async (tx, touched) => {
-      await insertPort(tx, touched, { port, address: asked.address, nowMs: clock.nowMs() })
+      await insertPort(tx, touched, { port, address: asked.address, nowMs: clock.nowMs() }).catch(
+        nameTaken('port', name),
+      )
     }
   }
 
@@ -172,6 +175,7 @@ function setCreation(deps: ComputeDeps) {
       )
       await recorder
         .write(async (tx, touched) => {
+          await holdImages(tx, row)
           await insertSet(tx, touched, row)
           await attachPort(tx, touched)
           await insertOperation(tx, touched, operation)
@@ -182,9 +186,13 @@ function setCreation(deps: ComputeDeps) {
   }
 }
 
-/** Ports made with a set are called after it; 63 characters at most. */
-function portName(set: string): string {
-  return `${set.slice(0, 58)}-eth0`
+const PORT_NAME_CHARACTERS_MAX = 63
+
+/** Ports made with a set are called after it; where that is too long, the set's id keeps the names apart. */
+function portName(set: string, setId: SetRow['id']): string {
+  const name = `${set}-eth0`
+  if (name.length <= PORT_NAME_CHARACTERS_MAX) return name
+  return `${set.slice(0, 45)}-${setId.slice(-12)}-eth0`
 }
 
 type FindSet = (project: ProjectId, nameOrId: string) => SetRow

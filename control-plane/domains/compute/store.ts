@@ -1,6 +1,26 @@
-import type { HostId, SetId } from '@nubo/base'
+import { PlatformError, type HostId, type SetId } from '@nubo/base'
 import type { FoundSet } from '@nubo/contracts/host'
 import type { SetFoundRow, SetPlacement, SetRow, Touched, Tx } from '../../world/index.ts'
+
+/** Keeps the images of a set from being removed while it is created. NOT_FOUND if one has gone meanwhile. */
+export async function holdImages(tx: Tx, set: SetRow): Promise<void> {
+  const ids = [...new Set(set.containers.map((container) => container.imageId))].toSorted()
+  const held = await tx
+    .selectFrom('image')
+    .select('id')
+    .where('id', 'in', ids)
+    .orderBy('id')
+    .forShare()
+    .execute()
+  const known = new Set(held.map((row) => row.id))
+  const lost = set.containers.find((container) => !known.has(container.imageId))
+  if (lost === undefined) return
+  throw new PlatformError(
+    'NOT_FOUND',
+    { kind: 'image', image: lost.imageName, next: 'see `nubo image ls`, or import it' },
+    { message: `The image ${lost.imageName} was removed meanwhile.` },
+  )
+}
 
 export async function insertSet(tx: Tx, touched: Touched, row: SetRow): Promise<void> {
   await tx

@@ -1,6 +1,6 @@
 export { type HostCertificate } from './certificate-line.ts'
 export { createFleet, type Fleet, type FleetDeps } from './fleet.ts'
-export { allocatedOn, hostView } from './host.ts'
+export { hostView } from './host.ts'
 export {
   type CertificateAuthority,
   type IssuedCertificate,

@@ -10,7 +10,7 @@ import {
   type HostCertificate,
 } from './certificate-line.ts'
 import type { CertificateAuthority } from './needs.ts'
-import { redeemInvitation } from './store.ts'
+import { readNewestRevision, redeemInvitation } from './store.ts'
 
 /** How long a certificate that this process does not know yet may wait for the news to arrive. */
 const ADMISSION_WAIT_MS = 2_000
@@ -92,11 +92,7 @@ export function createMembership(deps: MembershipDeps) {
      */
     admits: async (certificate: HostCertificate): Promise<boolean> => {
       if (isAdmitted(world, certificate)) return true
-      const newest = await database.query
-        .selectFrom('revision')
-        .select('value')
-        .executeTakeFirstOrThrow()
-      await world.reached(newest.value, ADMISSION_WAIT_MS)
+      await world.reached(await readNewestRevision(database), ADMISSION_WAIT_MS)
       return isAdmitted(world, certificate)
     },
   }

@@ -1,7 +1,8 @@
 import type { HostId } from '@nubo/base'
 import type { Hello } from '@nubo/contracts/host'
+import type { Database } from '@nubo/runtime'
 import { sql } from 'kysely'
-import type { HostRow, Touched, Tx } from '../../world/index.ts'
+import type { HostRow, Tables, Touched, Tx } from '../../world/index.ts'
 
 export interface Invitation {
   readonly host: Pick<HostRow, 'id' | 'name' | 'region' | 'zone' | 'rack' | 'roles' | 'labels'>
@@ -169,6 +170,21 @@ export async function recordHeard(query: Pick<Tx, 'getExecutor'>, heard: readonl
     join host on host.id = u.host_id
     on conflict (host_id) do update set session_id = excluded.session_id, heard_at_ms = excluded.heard_at_ms
     where host_liveness.heard_at_ms <= excluded.heard_at_ms`.execute(query)
+}
+
+/** When each host was last heard, by any server. */
+export async function readHeard(database: Database<Tables>): Promise<Map<HostId, number>> {
+  const rows = await database.query
+    .selectFrom('hostLiveness')
+    .select(['hostId', 'heardAtMs'])
+    .execute()
+  return new Map(rows.map((row) => [row.hostId, row.heardAtMs]))
+}
+
+/** The newest revision of the region, which this process's world may not have reached yet. */
+export async function readNewestRevision(database: Database<Tables>): Promise<number> {
+  const row = await database.query.selectFrom('revision').select('value').executeTakeFirstOrThrow()
+  return row.value
 }
 
 /** One host that fell silent; nothing happens if it was heard or connected meanwhile. */

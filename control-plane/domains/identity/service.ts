@@ -102,16 +102,8 @@ export function createIdentityService(deps: IdentityDeps) {
 
     removeProject: async (caller: Caller, nameOrId: string): Promise<ProjectRow> => {
       const project = findProject(callerToken(caller), nameOrId)
-      const tokens = world.token.by('project', project.id)
       await recorder
-        .write((tx, touched) =>
-          deleteProject(
-            tx,
-            touched,
-            project,
-            tokens.map((token) => token.id),
-          ),
-        )
+        .write((tx, touched) => deleteProject(tx, touched, project))
         .catch((error: unknown) => {
           if (violatedConstraint(error) === undefined) throw error
           throw new PlatformError(
@@ -149,6 +141,13 @@ export function createIdentityService(deps: IdentityDeps) {
             ? undefined
             : ownProject(own)
           : findProject(own, asked.project)
+      if (project === undefined && asked.role !== 'operator') {
+        throw new PlatformError(
+          'INVALID_INPUT',
+          { field: 'project', next: 'name a project with --project' },
+          { message: `A token of role ${asked.role} needs a project.` },
+        )
+      }
       const secret = newSecret(random)
       const nowMs = clock.nowMs()
       const row: TokenRow = {
@@ -162,7 +161,9 @@ export function createIdentityService(deps: IdentityDeps) {
           asked.expiresInSeconds === undefined ? null : nowMs + asked.expiresInSeconds * 1_000,
         revokedAtMs: null,
       }
-      await recorder.write((tx, touched) => insertToken(tx, touched, row))
+      await recorder
+        .write((tx, touched) => insertToken(tx, touched, row))
+        .catch(nameTaken('token', asked.name))
       return { row, secret }
     },
 
@@ -217,10 +218,21 @@ function projectAsked(query: unknown): string | undefined {
   return typeof query.project === 'string' ? query.project : undefined
 }
 
-/** For `.catch`: a violated unique name becomes NAME_TAKEN, anything else stays. */
+/**
+ * For `.catch` of a creation: a violated unique name becomes NAME_TAKEN, a reference to something that was removed
+ * meanwhile NOT_FOUND; anything else stays.
+ */
 export function nameTaken(kind: string, name: string): (error: unknown) => never {
   return (error) => {
-    if (violatedConstraint(error)?.endsWith('_name') !== true) throw error
+    const constraint = violatedConstraint(error)
+    if (constraint?.endsWith('_fkey') === true) {
+      throw new PlatformError(
+        'NOT_FOUND',
+        { kind, name, next: 'look again: something that it refers to was removed meanwhile' },
+        { cause: error },
+      )
+    }
+    if (constraint?.endsWith('_name') !== true) throw error
     throw new PlatformError(
       'NAME_TAKEN',
       { field: 'name', kind, name, next: 'choose another name' },

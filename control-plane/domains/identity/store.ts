@@ -9,11 +9,22 @@ export async function deleteProject(
   tx: Tx,
   touched: Touched,
   project: ProjectRow,
-  tokenIds: readonly string[],
 ): Promise<void> {
-  await tx.deleteFrom('token').where('projectId', '=', project.id).execute()
+  // Locked first, so that nothing is made in it meanwhile; and all that goes is named, so that no world keeps it.
+  await tx.selectFrom('project').select('id').where('id', '=', project.id).forUpdate().execute()
+  const tokens = await tx
+    .deleteFrom('token')
+    .where('projectId', '=', project.id)
+    .returning('id')
+    .execute()
+  const operations = await tx
+    .deleteFrom('operation')
+    .where('projectId', '=', project.id)
+    .returning('id')
+    .execute()
   await tx.deleteFrom('project').where('id', '=', project.id).execute()
-  for (const id of tokenIds) touched.touch('token', id)
+  for (const { id } of tokens) touched.touch('token', id)
+  for (const { id } of operations) touched.touch('operation', id)
   touched.touch('project', project.id)
 }
 

@@ -134,7 +134,8 @@ export function createImageService(deps: ImageDeps) {
         const command = asked.command === undefined ? [] : [asked.command].flat()
         const unpacked = await unpackArchive(path, folder, command)
         const id: ImageRow['id'] = newId(clock, random)
-        const repository = `${project}/${asked.name}`
+        // Its own, so that no other import (one of the same name that loses, say) moves the tag that keeps its manifest.
+        const repository = `${project}/${asked.name}/${id}`
         const row = await lock.whileImporting(async () => {
           const digest = await push(repository, unpacked, upload.signal)
           const fresh: ImageRow = {
@@ -154,7 +155,10 @@ export function createImageService(deps: ImageDeps) {
           }
           await recorder
             .write((tx, touched) => insertImage(tx, touched, fresh))
-            .catch(nameTaken('image', asked.name))
+            .catch(async (error: unknown) => {
+              await registry.deleteManifest(repository, digest).catch(() => undefined)
+              return nameTaken('image', asked.name)(error)
+            })
           return fresh
         })
         return row
@@ -176,12 +180,7 @@ export function createImageService(deps: ImageDeps) {
         }
         await deleteImage(tx, touched, image.id)
       })
-      // Another image of the same content in this repository would share the manifest; the record decides.
-      const shared = [...world.image.values()].some(
-        (row) => row.repository === image.repository && row.digest === image.digest,
-      )
-      if (!shared)
-        await registry.deleteManifest(image.repository, image.digest).catch(() => undefined)
+      await registry.deleteManifest(image.repository, image.digest).catch(() => undefined)
       return image
     },
 

@@ -35,6 +35,13 @@ export async function receiveUpload(
     )
   } catch (cause) {
     if (isDiskFull(cause)) throw diskFull(cause)
+    if (to.signal.aborted || upload.readableAborted) {
+      throw new PlatformError(
+        'INVALID_INPUT',
+        { field: 'body', next: 'send the file again' },
+        { message: 'The upload was cut off.', cause },
+      )
+    }
     throw cause
   }
   const digest = `sha256:${hash.digest('hex')}`

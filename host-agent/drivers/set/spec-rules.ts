@@ -4,8 +4,8 @@ import type { SetSpec } from './set-driver.ts'
 
 /** The kernel's smallest CPU quota is 1 ms per 100 ms period. */
 const CPU_MILLIS_MIN = 10
-/** A container with less cannot start its first process here. */
-const MEMORY_BYTES_MIN = 4 * 1024 * 1024
+/** Docker refuses less for a container. */
+const MEMORY_BYTES_MIN = 6 * 1024 * 1024
 /** Whatever starts a container needs about a dozen threads inside it for a moment. */
 const PIDS_MIN = 32
 const LOG_BYTES_MIN = 4_096

@@ -37,7 +37,7 @@ export async function placeSets(deps: PlaceDeps): Promise<boolean> {
     .toSorted((a, b) => (a.id < b.id ? -1 : 1))
   const batch = waiting.slice(0, BATCH_MAX)
   if (batch.length === 0) return false
-  const decisions = decide(deps, batch).filter((decision) => isNews(decision))
+  const decisions = decide(deps, batch).filter((decision) => isNews(world, decision))
   if (decisions.length > 0) {
     await deps.recorder.write(async (tx, touched) => {
       for (const decision of decisions) await record(deps, { tx, touched, decision })
@@ -135,9 +135,19 @@ class HostLedger {
   }
 }
 
-/** A set that waits for the same reason as before writes nothing. */
-function isNews({ set, hostId, placement }: Decision): boolean {
-  return hostId !== null || set.placement?.reason?.text !== placement.reason?.text
+/** A set that waits for the same reason as before writes nothing, unless somebody asked since and waits for an answer. */
+function isNews(world: World, { set, hostId, placement }: Decision): boolean {
+  return (
+    hostId !== null ||
+    set.placement?.reason?.text !== placement.reason?.text ||
+    openOperations(world, set).length > 0
+  )
+}
+
+function openOperations(world: World, set: SetRow): OperationRow[] {
+  return world.operation
+    .by('resource', set.id)
+    .filter((operation) => operation.endedAtMs === null)
 }
 
 async function record(
@@ -145,9 +155,7 @@ async function record(
   { tx, touched, decision }: { tx: Tx; touched: Touched; decision: Decision },
 ): Promise<void> {
   const { set, hostId, placement } = decision
-  const open = world.operation
-    .by('resource', set.id)
-    .filter((operation) => operation.endedAtMs === null)
+  const open = openOperations(world, set)
   if (hostId === null) {
     await recordNotPlaced(tx, touched, { id: set.id, placement })
     for (const operation of open)

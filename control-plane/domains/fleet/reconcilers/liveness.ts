@@ -2,7 +2,7 @@ import type { Clock, HostId } from '@nubo/base'
 import { HEARTBEAT_MISSED_MAX, HEARTBEAT_PERIOD_MS } from '@nubo/contracts/host'
 import type { Database, Log } from '@nubo/runtime'
 import type { HostRow, Recorder, Tables, World } from '../../../world/index.ts'
-import { recordSilence } from '../store.ts'
+import { readHeard, recordSilence } from '../store.ts'
 
 /** A host that was not heard by any server for so long is unreachable. */
 export const SILENCE_MAX_MS = HEARTBEAT_PERIOD_MS * (HEARTBEAT_MISSED_MAX + 1)
@@ -41,13 +41,9 @@ export function createLivenessReconciler(deps: {
   return {
     periodMs: LIVENESS_PERIOD_MS,
     pass: async () => {
-      const rows = await database.query
-        .selectFrom('hostLiveness')
-        .select(['hostId', 'heardAtMs'])
-        .execute()
+      const heard = await readHeard(database)
       const nowMs = clock.monotonicMs()
       const stalled = passedAtMs === undefined || nowMs - passedAtMs > PASS_GAP_MAX_MS
-      const heard = new Map(rows.map((row) => [row.hostId, row.heardAtMs]))
       const hosts = [...world.host.values()].filter((host) => host.state === 'ready')
       seen = observe(hosts, { seen: stalled ? new Map() : seen, heard, nowMs })
       passedAtMs = nowMs

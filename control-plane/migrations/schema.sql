@@ -1,0 +1,346 @@
+-- The whole schema, as all migrations make it. Written by `node tools/emit-schema.ts`; never edited, never run.
+-- A change is a new migration; this page shows what it changed.
+
+CREATE TABLE account (
+    id uuid NOT NULL,
+    name text NOT NULL,
+    created_at_ms bigint NOT NULL
+);
+
+CREATE TABLE address_rest (
+    subnet_id uuid NOT NULL,
+    address text NOT NULL,
+    until_ms bigint NOT NULL
+);
+
+CREATE TABLE feed (
+    revision bigint NOT NULL,
+    sequence integer NOT NULL,
+    at_ms bigint NOT NULL,
+    kind text NOT NULL,
+    id uuid NOT NULL,
+    body jsonb
+);
+
+CREATE TABLE host (
+    id uuid NOT NULL,
+    name text NOT NULL,
+    region text NOT NULL,
+    zone text NOT NULL,
+    rack text NOT NULL,
+    roles jsonb NOT NULL,
+    labels jsonb NOT NULL,
+    state text NOT NULL,
+    reason jsonb,
+    since_ms bigint NOT NULL,
+    cordoned boolean DEFAULT false NOT NULL,
+    inventory jsonb,
+    capacity jsonb,
+    reserve jsonb,
+    boot_id text,
+    vtep_address text,
+    underlay_mtu_bytes integer,
+    invite_sha256 text,
+    invite_expires_at_ms bigint,
+    certificate_serial text,
+    server_name text,
+    session_id uuid,
+    created_at_ms bigint NOT NULL,
+    CONSTRAINT host_state_check CHECK ((state = ANY (ARRAY['invited'::text, 'joining'::text, 'ready'::text, 'unreachable'::text])))
+);
+
+CREATE TABLE host_liveness (
+    host_id uuid NOT NULL,
+    session_id uuid NOT NULL,
+    heard_at_ms bigint NOT NULL
+);
+
+CREATE TABLE image (
+    id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    name text NOT NULL,
+    repository text NOT NULL,
+    digest text NOT NULL,
+    size_bytes bigint NOT NULL,
+    layers integer NOT NULL,
+    source text NOT NULL,
+    command jsonb NOT NULL,
+    created_at_ms bigint NOT NULL,
+    CONSTRAINT image_source_check CHECK ((source = ANY (ARRAY['rootfs'::text, 'docker-archive'::text, 'oci-layout'::text])))
+);
+
+CREATE TABLE network (
+    id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    name text NOT NULL,
+    cidr text NOT NULL,
+    vni integer NOT NULL,
+    mtu_bytes integer NOT NULL,
+    created_at_ms bigint NOT NULL,
+    CONSTRAINT network_vni_check CHECK (((vni >= 1) AND (vni <= 16777215)))
+);
+
+CREATE TABLE operation (
+    id uuid NOT NULL,
+    project_id uuid,
+    kind text NOT NULL,
+    resource_kind text NOT NULL,
+    resource_id uuid NOT NULL,
+    resource_name text NOT NULL,
+    state text NOT NULL,
+    progress text NOT NULL,
+    reason jsonb,
+    generation integer NOT NULL,
+    may_cancel boolean NOT NULL,
+    created_at_ms bigint NOT NULL,
+    updated_at_ms bigint NOT NULL,
+    ended_at_ms bigint,
+    deadline_at_ms bigint NOT NULL,
+    CONSTRAINT operation_check CHECK (((ended_at_ms IS NULL) = (state = ANY (ARRAY['pending'::text, 'running'::text])))),
+    CONSTRAINT operation_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'running'::text, 'done'::text, 'failed'::text, 'superseded'::text, 'cancelled'::text])))
+);
+
+CREATE TABLE port (
+    id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    network_id uuid NOT NULL,
+    subnet_id uuid NOT NULL,
+    name text NOT NULL,
+    mac text NOT NULL,
+    address text NOT NULL,
+    set_id uuid,
+    host_id uuid,
+    interface_name text,
+    owned_by_set boolean DEFAULT false NOT NULL,
+    created_at_ms bigint NOT NULL,
+    CONSTRAINT port_check CHECK (((set_id IS NULL) OR ((host_id IS NULL) AND (interface_name IS NULL)))),
+    CONSTRAINT port_check1 CHECK (((host_id IS NULL) = (interface_name IS NULL)))
+);
+
+CREATE TABLE project (
+    id uuid NOT NULL,
+    account_id uuid NOT NULL,
+    name text NOT NULL,
+    created_at_ms bigint NOT NULL
+);
+
+CREATE TABLE revision (
+    only_row boolean DEFAULT true NOT NULL,
+    value bigint NOT NULL,
+    CONSTRAINT revision_only_row_check CHECK (only_row)
+);
+
+CREATE TABLE secret (
+    name text NOT NULL,
+    sealed text NOT NULL,
+    created_at_ms bigint NOT NULL
+);
+
+CREATE TABLE set (
+    id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    name text NOT NULL,
+    wanted text NOT NULL,
+    generation integer NOT NULL,
+    restart_count integer DEFAULT 0 NOT NULL,
+    recovery text NOT NULL,
+    cpu_millis integer NOT NULL,
+    memory_bytes bigint NOT NULL,
+    labels jsonb NOT NULL,
+    containers jsonb NOT NULL,
+    placement_rule jsonb NOT NULL,
+    host_id uuid,
+    epoch integer DEFAULT 0 NOT NULL,
+    placement jsonb,
+    created_at_ms bigint NOT NULL,
+    CONSTRAINT set_check CHECK (((host_id IS NULL) OR (epoch >= 1))),
+    CONSTRAINT set_generation_check CHECK ((generation >= 1)),
+    CONSTRAINT set_recovery_check CHECK ((recovery = ANY (ARRAY['local'::text, 'elsewhere'::text]))),
+    CONSTRAINT set_wanted_check CHECK ((wanted = ANY (ARRAY['running'::text, 'stopped'::text, 'removed'::text])))
+);
+
+CREATE TABLE set_found (
+    id uuid NOT NULL,
+    host_id uuid NOT NULL,
+    epoch integer NOT NULL,
+    generation integer NOT NULL,
+    state text NOT NULL,
+    progress text NOT NULL,
+    reason jsonb,
+    containers jsonb NOT NULL,
+    since_ms bigint NOT NULL
+);
+
+CREATE TABLE subnet (
+    id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    network_id uuid NOT NULL,
+    name text NOT NULL,
+    cidr text NOT NULL,
+    gateway_address text NOT NULL,
+    gateway_mac text NOT NULL,
+    created_at_ms bigint NOT NULL
+);
+
+CREATE TABLE token (
+    id uuid NOT NULL,
+    name text NOT NULL,
+    role text NOT NULL,
+    project_id uuid,
+    secret_sha256 text NOT NULL,
+    created_at_ms bigint NOT NULL,
+    expires_at_ms bigint,
+    revoked_at_ms bigint,
+    CONSTRAINT token_check CHECK (((role = 'operator'::text) OR (project_id IS NOT NULL))),
+    CONSTRAINT token_role_check CHECK ((role = ANY (ARRAY['viewer'::text, 'member'::text, 'owner'::text, 'operator'::text])))
+);
+
+ALTER TABLE ONLY account
+    ADD CONSTRAINT account_name_key UNIQUE (name);
+
+ALTER TABLE ONLY account
+    ADD CONSTRAINT account_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY address_rest
+    ADD CONSTRAINT address_rest_pkey PRIMARY KEY (subnet_id, address);
+
+ALTER TABLE ONLY feed
+    ADD CONSTRAINT feed_pkey PRIMARY KEY (revision, sequence);
+
+ALTER TABLE ONLY host_liveness
+    ADD CONSTRAINT host_liveness_pkey PRIMARY KEY (host_id);
+
+ALTER TABLE ONLY host
+    ADD CONSTRAINT host_name UNIQUE (name);
+
+ALTER TABLE ONLY host
+    ADD CONSTRAINT host_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY image
+    ADD CONSTRAINT image_name UNIQUE (project_id, name);
+
+ALTER TABLE ONLY image
+    ADD CONSTRAINT image_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY network
+    ADD CONSTRAINT network_name UNIQUE (project_id, name);
+
+ALTER TABLE ONLY network
+    ADD CONSTRAINT network_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY network
+    ADD CONSTRAINT network_vni UNIQUE (vni);
+
+ALTER TABLE ONLY operation
+    ADD CONSTRAINT operation_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY port
+    ADD CONSTRAINT port_address UNIQUE (subnet_id, address);
+
+ALTER TABLE ONLY port
+    ADD CONSTRAINT port_mac UNIQUE (network_id, mac);
+
+ALTER TABLE ONLY port
+    ADD CONSTRAINT port_name UNIQUE (project_id, name);
+
+ALTER TABLE ONLY port
+    ADD CONSTRAINT port_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY project
+    ADD CONSTRAINT project_name UNIQUE (name);
+
+ALTER TABLE ONLY project
+    ADD CONSTRAINT project_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY revision
+    ADD CONSTRAINT revision_pkey PRIMARY KEY (only_row);
+
+ALTER TABLE ONLY secret
+    ADD CONSTRAINT secret_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY set_found
+    ADD CONSTRAINT set_found_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY set
+    ADD CONSTRAINT set_name UNIQUE (project_id, name);
+
+ALTER TABLE ONLY set
+    ADD CONSTRAINT set_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY subnet
+    ADD CONSTRAINT subnet_name UNIQUE (network_id, name);
+
+ALTER TABLE ONLY subnet
+    ADD CONSTRAINT subnet_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY token
+    ADD CONSTRAINT token_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY token
+    ADD CONSTRAINT token_secret_sha256_key UNIQUE (secret_sha256);
+
+CREATE INDEX feed_at_ms ON feed USING btree (at_ms);
+
+CREATE INDEX operation_ended ON operation USING btree (ended_at_ms) WHERE (ended_at_ms IS NOT NULL);
+
+CREATE INDEX operation_open ON operation USING btree (deadline_at_ms) WHERE (ended_at_ms IS NULL);
+
+CREATE INDEX operation_resource ON operation USING btree (resource_id);
+
+CREATE INDEX port_set ON port USING btree (set_id);
+
+CREATE INDEX set_host ON set USING btree (host_id);
+
+ALTER TABLE ONLY address_rest
+    ADD CONSTRAINT address_rest_subnet_id_fkey FOREIGN KEY (subnet_id) REFERENCES subnet(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY host_liveness
+    ADD CONSTRAINT host_liveness_host_id_fkey FOREIGN KEY (host_id) REFERENCES host(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY image
+    ADD CONSTRAINT image_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
+
+ALTER TABLE ONLY network
+    ADD CONSTRAINT network_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
+
+ALTER TABLE ONLY operation
+    ADD CONSTRAINT operation_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY port
+    ADD CONSTRAINT port_host_id_fkey FOREIGN KEY (host_id) REFERENCES host(id);
+
+ALTER TABLE ONLY port
+    ADD CONSTRAINT port_network_id_fkey FOREIGN KEY (network_id) REFERENCES network(id);
+
+ALTER TABLE ONLY port
+    ADD CONSTRAINT port_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
+
+ALTER TABLE ONLY port
+    ADD CONSTRAINT port_set_id_fkey FOREIGN KEY (set_id) REFERENCES set(id);
+
+ALTER TABLE ONLY port
+    ADD CONSTRAINT port_subnet_id_fkey FOREIGN KEY (subnet_id) REFERENCES subnet(id);
+
+ALTER TABLE ONLY project
+    ADD CONSTRAINT project_account_id_fkey FOREIGN KEY (account_id) REFERENCES account(id);
+
+ALTER TABLE ONLY set_found
+    ADD CONSTRAINT set_found_host_id_fkey FOREIGN KEY (host_id) REFERENCES host(id);
+
+ALTER TABLE ONLY set_found
+    ADD CONSTRAINT set_found_id_fkey FOREIGN KEY (id) REFERENCES set(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY set
+    ADD CONSTRAINT set_host_id_fkey FOREIGN KEY (host_id) REFERENCES host(id);
+
+ALTER TABLE ONLY set
+    ADD CONSTRAINT set_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
+
+ALTER TABLE ONLY subnet
+    ADD CONSTRAINT subnet_network_id_fkey FOREIGN KEY (network_id) REFERENCES network(id);
+
+ALTER TABLE ONLY subnet
+    ADD CONSTRAINT subnet_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
+
+ALTER TABLE ONLY token
+    ADD CONSTRAINT token_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);

@@ -1,0 +1,2 @@
+// breaks: kebab-case
+export const camel = 1

@@ -1,0 +1,2 @@
+import { first } from './ring-first.ts'
+export const second = first

@@ -1,0 +1,3 @@
+// breaks: name
+export interface IName { readonly text: string } // breaks: name
+export class NameManager {} // breaks: name

@@ -1,0 +1,1 @@
+export const compute = (tx) => tx.selectFrom('set').execute() // breaks: sql-in-store

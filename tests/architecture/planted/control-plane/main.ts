@@ -1,0 +1,2 @@
+import { openStore } from './adapters/file-store.ts'
+export const start = () => openStore(process.env)

@@ -1,0 +1,2 @@
+// breaks: level
+export const lost = 1

@@ -1,0 +1,1 @@
+export const beta = (text: string): { a: string } => ({ a: text })
