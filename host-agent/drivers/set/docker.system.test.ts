@@ -354,10 +354,8 @@ describe('sets on docker', () => {
       ],
       ['no route', async (pid) => await inside(pid, 'ip', 'route', 'del', 'default')],
       ['checksums', async (pid) => await inside(pid, 'ethtool', '-K', 'eth0', 'tx', 'on')],
-      [
-        'members half made',
-        async () => await engine.client.containers.remove(memberName(set.setId, 'main')),
-      ],
+      // Each round ends without its container.
+      ['no container', async () => {}],
     ]
     const { pid } = await driver.startSandbox(set)
     for (const [what, cut] of cuts) {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
-import { VirtualClock } from '../../testing/virtual-clock.ts'
+import { VirtualClock } from '@nubo/base'
 import { Listeners } from './listeners.ts'
 import type { AttachedInterface, InterfaceState, PortChange } from './switch-driver.ts'
 import { waitUntilPlugged } from './wait-until-plugged.ts'

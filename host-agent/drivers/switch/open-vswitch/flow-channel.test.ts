@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
-import { seededRandom } from '@nubo/base'
+import { seededRandom, VirtualClock } from '@nubo/base'
 import {
   OpenFlowClosedError,
   OpenFlowEncodeError,
@@ -11,7 +11,6 @@ import {
   type FlowChange,
 } from '@nubo/wire-openflow'
 
-import { VirtualClock } from '../../../testing/virtual-clock.ts'
 import { SwitchError, UNREADABLE_ACTIONS } from '../switch-driver.ts'
 import { FlowChannel, type FlowClient } from './flow-channel.ts'
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
-import { VirtualClock } from '../../../testing/virtual-clock.ts'
+import { VirtualClock } from '@nubo/base'
 import { SwitchError } from '../switch-driver.ts'
 import { withDefaults } from './config.ts'
 import { Neighbours } from './neighbours.ts'
