@@ -88,7 +88,8 @@ export function planSet(situation: SetSituation): SetPlan {
     memory: incarnated(situation, wanted),
     wanted,
     found: situation.found,
-    isMeantToRun,
+    // What ends while a set is remade ends because it was told to.
+    isMeantToRun: isMeantToRun && !isOutdated(situation, wanted),
     nowMs: situation.nowMs,
   })
   const found = situation.found
@@ -102,6 +103,14 @@ export function planSet(situation: SetSituation): SetPlan {
     })
   if (!isMeantToRun) return planStopped(situation, wanted, memory)
   return planRunning(situation, wanted, memory)
+}
+
+/** What is on the host belongs to an earlier placement or specification. */
+function isOutdated({ found, spec }: SetSituation, wanted: WantedSet): boolean {
+  return (
+    found !== null &&
+    (found.epoch < wanted.epoch || (spec !== null && found.specHash !== spec.hash))
+  )
 }
 
 /** The memory of another epoch or specification says nothing about this one. */
@@ -230,10 +239,7 @@ function planRunning(situation: SetSituation, wanted: WantedSet, before: SetMemo
     })
   const mustRemake =
     found !== null &&
-    (found.pause === 'exited' ||
-      found.pause === 'absent' ||
-      found.epoch < wanted.epoch ||
-      (spec !== null && found.specHash !== spec.hash))
+    (found.pause === 'exited' || found.pause === 'absent' || isOutdated(situation, wanted))
   const isPaused = memory.setback !== null && nowMs < memory.setback.notBeforeMs
   const views = judgeContainers({ wanted, found, memory, nowMs })
   const actions: SetAction[] = []
