@@ -134,9 +134,12 @@ export function choose(
   const best = able[0]
   if (best === undefined) return { found: false, rejected }
   for (const other of able.slice(1)) {
+    const isTie = other.score === best.score
     rejected.push({
       host: other.host.name,
-      reason: `score ${other.score} against ${best.score} of ${best.host.name}`,
+      reason: isTie
+        ? `as good as ${best.host.name}, which comes first by name`
+        : `score ${other.score} against ${best.score} of ${best.host.name}`,
     })
   }
   return { found: true, hostId: best.host.id, score: best.score, rejected }
