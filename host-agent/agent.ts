@@ -8,7 +8,7 @@ import {
   type WantedUpdate,
   type Welcome,
 } from '@nubo/contracts/host'
-import type { Log } from '@nubo/runtime'
+import type { Log } from '@nubo/runtime/process'
 import type { SetDriver } from './drivers/set/set-driver.ts'
 import type { SwitchDriver } from './drivers/switch/switch-driver.ts'
 import { HostNetwork } from './network/host-network.ts'

@@ -5,9 +5,18 @@ import type { Argv } from '@nubo/runtime'
 /** Top folder of the checkout that this lab runs from. */
 const top = dirname(import.meta.dirname)
 
+// A small young generation: these processes mostly wait, and many of them share a machine. Saves about 10 MB each.
+const SMALL_HEAP = ['--max-semi-space-size=2']
+
 /** How a program of this checkout is started, with the Node that runs us. */
 export function nodeProgram(path: string, ...args: readonly string[]): Argv {
-  return [process.execPath, '--disable-warning=ExperimentalWarning', join(top, path), ...args]
+  return [
+    process.execPath,
+    '--disable-warning=ExperimentalWarning',
+    ...SMALL_HEAP,
+    join(top, path),
+    ...args,
+  ]
 }
 
 /** The version of this checkout. */

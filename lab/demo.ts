@@ -58,16 +58,13 @@ export async function demonstrate(
     }),
   )
   const web = await client.setShow({ params: { id: WEB } })
-  // Debian's static busybox crashes in its wget, so the request is said by hand.
-  const request = `printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 5 ${web.address} 80`
-  const answer = await doStep(tell, `${CLIENT} asks ${WEB}`, () =>
-    execute(client, CLIENT, ['sh', '-c', request]),
-  )
+  const command = ['fetch', web.address]
+  const answer = await doStep(tell, `${CLIENT} asks ${WEB}`, () => execute(client, CLIENT, command))
   const sets = await client.listAll('setList')
   return {
     network: NETWORK.name,
     sets: sets.filter(({ name }) => name === WEB || name === CLIENT),
-    question: request,
+    question: command.join(' '),
     answer: answer.replaceAll('\r', '').trim(),
   }
 }

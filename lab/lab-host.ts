@@ -96,13 +96,7 @@ export class LabHostMachine {
     const { underlay, name, number, folders } = this.#options
     this.#isOn = true
     try {
-      for (const folder of [
-        folders.disk,
-        folders.agentState,
-        folders.docker,
-        folders.containerd,
-        folders.run,
-      ]) {
+      for (const folder of [folders.disk, folders.docker, folders.containerd, folders.run]) {
         mkdirSync(folder, { recursive: true, mode: 0o711 })
       }
       // The kernel's own boot id does not change when this host is switched off and on.

@@ -12,7 +12,7 @@ import { cleanLeftovers } from './leftovers.ts'
 import { withLock } from './lock.ts'
 import { lastLines, rotateLog } from './logs.ts'
 import { Machine } from './machine.ts'
-import { chooseFreePorts, findListeners, requireFree } from './ports.ts'
+import { chooseFreePorts, findListeners, requireFree, type Listener } from './ports.ts'
 import {
   HOSTS_MAX,
   isLabHome,
@@ -317,16 +317,7 @@ function choosePorts(
   taken: readonly number[],
 ): number[] {
   const listeners = findListeners()
-  const api =
-    apiPort !== undefined
-      ? [apiPort, apiPort + 1]
-      : (known?.ports.api ??
-        chooseFreePorts(listeners, {
-          address: LOOPBACK,
-          first: home.id === 'nubo' ? API_PORT : API_PORT_OTHERS,
-          count: 2,
-          taken,
-        }))
+  const api = apiPorts(home, known, apiPort, { listeners, taken })
   // On an address of our own, so only a program that listens on all addresses can be in the way.
   const [contract = 0] =
     known?.ports.hostContract ??
@@ -336,6 +327,28 @@ function choosePorts(
       ? chooseFreePorts(listeners, { address: '*', first: REGISTRY_PORT, count: 1, step: 10 })
       : [known.ports.registry]
   return [...api, contract, registry]
+}
+
+/**
+ * The ports that were asked for, else those of the last time, so that a cloud keeps its address; unless another lab
+ * of this machine has them by now. That another program has them is an error for the caller to see (requirePorts).
+ */
+function apiPorts(
+  home: LabHome,
+  known: LabState | undefined,
+  apiPort: number | undefined,
+  others: { listeners: readonly Listener[]; taken: readonly number[] },
+): readonly number[] {
+  if (apiPort !== undefined) return [apiPort, apiPort + 1]
+  const before = known?.ports.api
+  if (before !== undefined && !before.some((port) => others.taken.includes(port))) return before
+  const first = home.id === 'nubo' ? API_PORT : API_PORT_OTHERS
+  return chooseFreePorts(others.listeners, {
+    address: LOOPBACK,
+    first,
+    count: 2,
+    taken: others.taken,
+  })
 }
 
 function requirePorts(state: LabState): void {

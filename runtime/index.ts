@@ -1,4 +1,4 @@
-export { openLog, silentLog, type Log, type LogFields, type LogOptions } from './log.ts'
+export { openLog, silentLog, type Log, type LogFields, type LogOptions } from './process/log.ts'
 export {
   isDatabaseUnavailable,
   isRetryableConflict,
@@ -9,7 +9,7 @@ export {
   type Leadership,
 } from './postgres/database.ts'
 export { migrate, readMigrations, type Migration } from './postgres/migrations.ts'
-export { systemClock, systemRandom } from './system.ts'
+export { systemClock, systemRandom } from './process/system.ts'
 export { PostgresServer, type PostgresServerOptions } from './postgres/server.ts'
 export { bind, type Binding, type EventStream, type RequestInput } from './http/bind.ts'
 export {
@@ -35,5 +35,5 @@ export {
   type RunningProgram,
   type RunOptions,
   type StartOptions,
-} from './programs.ts'
+} from './process/programs.ts'
 export { startReconciler, type Reconciler } from './reconciler.ts'

@@ -1,5 +1,5 @@
 import { every, type Clock, type Timer } from '@nubo/base'
-import type { Log } from './log.ts'
+import type { Log } from './process/log.ts'
 
 export interface Reconciler {
   /** Something may have changed: run soon. Cheap; calls while a pass runs lead to one more pass. */

@@ -1,5 +1,5 @@
 import { sleep, withJitter, type Clock, type Random } from '@nubo/base'
-import type { Log } from '@nubo/runtime'
+import type { Log } from '@nubo/runtime/process'
 import type { Identity } from './identity.ts'
 
 const RETRY_FIRST_MS = 10_000

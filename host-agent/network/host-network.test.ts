@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { seededRandom, vtepMac, VirtualClock } from '@nubo/base'
 import { unpackCookie } from '@nubo/datapath'
 import { wantedKey, type WantedItem } from '@nubo/contracts/host'
-import { silentLog } from '@nubo/runtime'
+import { silentLog } from '@nubo/runtime/process'
 import { FakeSwitchDriver } from '../drivers/switch/fake/fake-switch-driver.ts'
 import type { FakeSwitch } from '../drivers/switch/fake/fake-switch.ts'
 import {

@@ -1,9 +1,10 @@
 import { explain, PlatformError, vtepMac, withJitter, type Clock, type Random } from '@nubo/base'
 import type { FoundReason, WantedPort, WantedSet } from '@nubo/contracts/host'
 import { compile, diffAgainstSwitch, ROUND_MAX, type FlowProgram } from '@nubo/datapath'
-import type { Log } from '@nubo/runtime'
+import type { Log } from '@nubo/runtime/process'
 import type { SetInterfaceSpec } from '../drivers/set/set-driver.ts'
 import type { PreparedSwitch, SwitchDriver } from '../drivers/switch/switch-driver.ts'
+import { logged } from '../logged.ts'
 import type { Disk } from '../wanted/disk.ts'
 import type { WantedStore } from '../wanted/wanted-store.ts'
 import { PortTable } from './port-table.ts'
@@ -120,7 +121,7 @@ export class HostNetwork {
         this.#mustCompare = true
         this.#say(reasonOf(error))
         this.#needs.log.warn('the switch could not be brought to what is wanted', {
-          error,
+          ...logged(error),
           failures,
         })
         const delayMs = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.min(failures, 10))
@@ -304,7 +305,11 @@ export class HostNetwork {
           await driver.attach(placed)
         } catch (error) {
           // The comparison by time tries again; a device that is not there must not hold up the flows of others.
-          log.warn('an interface cannot be attached', { portId: port.id, name: placed.name, error })
+          log.warn('an interface cannot be attached', {
+            portId: port.id,
+            name: placed.name,
+            ...logged(error),
+          })
         }
       }),
     )
@@ -332,7 +337,7 @@ export class HostNetwork {
           this.#neighbours.add(vtep)
         } catch (error) {
           // Without it the first packet is lost while the switch asks; nothing else.
-          log.warn('the switch was not told a tunnel end', { vtep, error })
+          log.warn('the switch was not told a tunnel end', { vtep, ...logged(error) })
         }
       }),
     )

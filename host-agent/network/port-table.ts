@@ -3,7 +3,7 @@ import type { WantedPort } from '@nubo/contracts/host'
 import type { Disk, DiskChange } from '../wanted/disk.ts'
 
 /** Numbers above are left for the tunnel and what may come. */
-export const OFPORT_LAST = 59_999
+const OFPORT_LAST = 59_999
 
 /** A port of this host as the switch knows it. */
 export interface PlacedPort {

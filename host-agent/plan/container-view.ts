@@ -8,9 +8,9 @@ import type { FoundContainer, FoundSet } from '../drivers/set/set-driver.ts'
 import { containerMemory, type ContainerMemory, type SetMemory } from './set-memory.ts'
 
 /** After a failure a container has to run for so long before it counts as running again: no flapping. */
-export const SETTLE_MS = 1_000
+const SETTLE_MS = 1_000
 /** A container that failed so often in a row, with nothing else running, makes its set `failed`. */
-export const FAILURES_HOPELESS = 3
+const FAILURES_HOPELESS = 3
 
 /** What a decision needs to know of one container that is meant to run. */
 export interface ContainerView {

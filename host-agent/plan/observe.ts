@@ -17,7 +17,7 @@ import {
 } from './set-memory.ts'
 
 /** What names one run of a container: another start is another run. */
-export function runKey(found: FoundContainer): string {
+function runKey(found: FoundContainer): string {
   return `${found.containerId} ${found.startedAtMs ?? 0}`
 }
 

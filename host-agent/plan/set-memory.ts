@@ -34,7 +34,7 @@ export interface ContainerMemory {
 }
 
 /** A step of the whole set that failed and when it may be tried again. */
-export interface Setback {
+interface Setback {
   readonly reason: FoundReason
   readonly failures: number
   readonly notBeforeMs: number

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { PlatformError, seededRandom, VirtualClock } from '@nubo/base'
-import { silentLog } from '@nubo/runtime'
+import { silentLog } from '@nubo/runtime/process'
 import { ImagePuller } from './image-puller.ts'
 
 const { signal } = new AbortController()

@@ -1,7 +1,8 @@
 import { withJitter, type Clock, type Random } from '@nubo/base'
 import type { WantedContainer } from '@nubo/contracts/host'
-import type { Log } from '@nubo/runtime'
+import type { Log } from '@nubo/runtime/process'
 import type { SetDriver } from '../drivers/set/set-driver.ts'
+import { logged } from '../logged.ts'
 import { backoffMs } from '../plan/backoff.ts'
 import type { ImageState } from '../plan/plan-set.ts'
 import { withDeadline } from './deadline.ts'
@@ -96,7 +97,7 @@ export class ImagePuller {
         this.#needs.random,
         backoffMs({ failures, firstMs: RETRY_FIRST_MS, maxMs: RETRY_MAX_MS }),
       )
-      log.warn('an image could not be fetched', { repository, digest, failures, error })
+      log.warn('an image could not be fetched', { repository, digest, failures, ...logged(error) })
       this.#states.set(digest, {
         at: 'failed',
         reason: reasonOf(error, 'IMAGE_PULL_FAILED'),

@@ -8,8 +8,9 @@ import {
   type Timer,
 } from '@nubo/base'
 import type { FoundReason } from '@nubo/contracts/host'
-import type { Log } from '@nubo/runtime'
+import type { Log } from '@nubo/runtime/process'
 import type { FoundSet, SetDriver, SetEvent } from '../drivers/set/set-driver.ts'
+import { logged } from '../logged.ts'
 import type { HostNetwork } from '../network/host-network.ts'
 import { backoffMs } from '../plan/backoff.ts'
 import type { FoundReports } from '../session/found-reports.ts'
@@ -222,7 +223,7 @@ export class SetReconciler {
     if (error !== undefined) {
       const trouble = reasonOf(error, 'ENGINE_UNAVAILABLE')
       if (this.#engineTrouble === null)
-        this.#needs.log.warn('the container engine does not answer', { error })
+        this.#needs.log.warn('the container engine does not answer', logged(error))
       this.#engineTrouble = trouble
       this.wakeAll()
     }
@@ -255,7 +256,7 @@ export class SetReconciler {
         return
       } catch (error) {
         failures += 1
-        if (failures === 1) log.warn('the container engine is not usable yet', { error })
+        if (failures === 1) log.warn('the container engine is not usable yet', logged(error))
         this.#engineTrouble = reasonOf(error, 'ENGINE_UNAVAILABLE')
         this.wakeAll()
       }

@@ -1,7 +1,8 @@
 import type { Clock, ErrorCode } from '@nubo/base'
 import type { FoundReason, WantedSet } from '@nubo/contracts/host'
-import type { Log } from '@nubo/runtime'
+import type { Log } from '@nubo/runtime/process'
 import type { FoundSet, SetDriver, SetSpec } from '../drivers/set/set-driver.ts'
+import { logged } from '../logged.ts'
 import type { HostNetwork } from '../network/host-network.ts'
 import { Wakeup } from '../network/wakeup.ts'
 import { afterProbe, beginProbe } from '../plan/health.ts'
@@ -263,7 +264,7 @@ export class SetWorker {
   }
 
   #failed(action: SetAction, error: unknown): void {
-    this.#log.warn('a step of a set failed', { step: action.do, error })
+    this.#log.warn('a step of a set failed', { step: action.do, ...logged(error) })
     if (isEngineAway(error) && action.do !== 'attach-ports') return this.#needs.onEngineAway(error)
     this.#setback(reasonOf(error, fallbackCode(action)))
   }
@@ -308,7 +309,7 @@ export class SetWorker {
       this.#memory = afterStart(this.#memory, name)
       return true
     } catch (error) {
-      this.#log.warn('a container could not be started', { container: name, error })
+      this.#log.warn('a container could not be started', { container: name, ...logged(error) })
       if (isEngineAway(error)) {
         this.#needs.onEngineAway(error)
         return false
@@ -344,7 +345,7 @@ export class SetWorker {
         ATTACH_TIMEOUT_MS,
         'detach ports',
         network.detachPorts(wanted.portIds),
-      ).catch((error: unknown) => this.#log.warn('ports could not be detached', { error }))
+      ).catch((error: unknown) => this.#log.warn('ports could not be detached', logged(error)))
     await ends.run(() =>
       this.#within(REMOVE_TIMEOUT_MS, 'remove a set', driver.removeSet(this.setId)),
     )
@@ -368,7 +369,10 @@ export class SetWorker {
       .then(
         ({ ok }): boolean | null => ok,
         (error: unknown) => {
-          this.#log.debug('a health check could not be made', { container: action.name, error })
+          this.#log.debug('a health check could not be made', {
+            container: action.name,
+            ...logged(error),
+          })
           return null
         },
       )

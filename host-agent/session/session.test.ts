@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { seededRandom, VirtualClock } from '@nubo/base'
+import { integerBelow, pick, seededRandom, VirtualClock } from '@nubo/base'
 import type { FoundSet, Hello, WantedUpdate } from '@nubo/contracts/host'
-import { silentLog } from '@nubo/runtime'
+import { silentLog } from '@nubo/runtime/process'
 import { FakeServers } from '../testing/fake-server.ts'
 import { testId, testSet, testUpdate } from '../testing/wanted.ts'
 import { FoundReports } from './found-reports.ts'
@@ -220,7 +220,7 @@ test('a server that falls silent is given up after three periods, and the next o
   assert.equal(first.closedBecause, undefined)
   servers.isPolite = true
   await clock.advance(1_200)
-  assert.match(first.closedBecause ?? '', /silent for 6000 ms/)
+  assert.match(first.closedBecause ?? '', /not answered for 6000 ms/)
   assert.equal(seen.ends, 1)
   assert.notEqual(servers.last.server, first.server)
   await stop()
@@ -286,6 +286,30 @@ test('what the contract does not allow ends the session', async (t) => {
     assert.match(servers.accepted[0]?.closedBecause ?? '', /before the welcome/)
     await stop()
   })
+})
+
+test('texts that are cut off or flipped end the session or do nothing; nothing else happens', async () => {
+  const random = seededRandom(7)
+  const texts = [
+    testUpdate(3, [testSet()], { full: true }),
+    { type: 'heartbeat-answer', sequence: 1, leaseMs: 30_000 },
+    { type: 'open-stream', server: 's1:7443', token: 'token' },
+  ].map((message) => JSON.stringify(message))
+  const { clock, servers, stop } = make()
+  await clock.advance(1_000)
+  for (let round = 0; round < 300; round++) {
+    const text = pick(random, texts) ?? ''
+    const at = integerBelow(random, text.length)
+    const letter = String.fromCharCode(integerBelow(random, 128))
+    servers.last.sendText(
+      random.fraction() < 0.5 ? text.slice(0, at) : text.slice(0, at) + letter + text.slice(at + 1),
+    )
+    await clock.advance(500)
+  }
+  servers.isPolite = true
+  await clock.advance(10_000)
+  assert.equal(servers.last.closedBecause, undefined)
+  await stop()
 })
 
 test('an update that cannot be stored ends the session, and the next one begins', async () => {

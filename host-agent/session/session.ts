@@ -20,7 +20,8 @@ import {
   type WantedUpdate,
   type Welcome,
 } from '@nubo/contracts/host'
-import type { Log } from '@nubo/runtime'
+import type { Log } from '@nubo/runtime/process'
+import { logged } from '../logged.ts'
 import type { ServerChannel, ServerConnector } from './channel.ts'
 import type { FoundReports } from './found-reports.ts'
 
@@ -123,7 +124,7 @@ class Connection {
   #contracts: readonly number[] = []
   #welcome: Welcome | undefined
   #helloSentAtMs = 0
-  #lastHeardMs = 0
+  #lastAnswerMs = 0
   #sequence = 0
   #hasSentFull = false
   #reportTimer: Timer | undefined
@@ -170,7 +171,6 @@ class Connection {
     this.#channel = channel
     this.#contracts = hello.contracts
     this.#helloSentAtMs = clock.monotonicMs()
-    this.#lastHeardMs = this.#helloSentAtMs
     this.#awaitStep(WELCOME_TIMEOUT_MS, 'no welcome in time')
     this.#send(hello)
   }
@@ -183,7 +183,6 @@ class Connection {
   #receive(text: string): void {
     if (this.#abort.signal.aborted) return
     try {
-      this.#lastHeardMs = this.#needs.clock.monotonicMs()
       this.#handle(parseServerMessage(text))
     } catch (error) {
       this.#fail(error)
@@ -200,6 +199,7 @@ class Connection {
       case 'heartbeat-answer': {
         const sentAtMs = this.#heartbeats.get(message.sequence)
         if (sentAtMs === undefined) return
+        this.#lastAnswerMs = this.#needs.clock.monotonicMs()
         for (const sequence of this.#heartbeats.keys())
           if (sequence <= message.sequence) this.#heartbeats.delete(sequence)
         return this.#needs.onLease(sentAtMs + message.leaseMs)
@@ -214,6 +214,7 @@ class Connection {
     if (!this.#contracts.includes(welcome.contract))
       return this.#end(`the server chose contract ${welcome.contract}`)
     this.#stepTimer?.cancel()
+    this.#lastAnswerMs = this.#needs.clock.monotonicMs()
     this.#welcome = welcome
     this.#onUp(true)
     this.#needs.onWelcome(welcome)
@@ -235,9 +236,11 @@ class Connection {
   }
 
   #beat(welcome: Welcome): void {
-    const silentMs = this.#needs.clock.monotonicMs() - this.#lastHeardMs
+    // Other messages do not count: a server that cannot grant a lease (its database is away) does not answer, so that
+    // hosts move on to one that can.
+    const silentMs = this.#needs.clock.monotonicMs() - this.#lastAnswerMs
     if (silentMs >= welcome.heartbeatPeriodMs * HEARTBEAT_MISSED_MAX)
-      return this.#end(`the server was silent for ${Math.round(silentMs)} ms`)
+      return this.#end(`the server has not answered for ${Math.round(silentMs)} ms`)
     this.#sendHeartbeat()
   }
 
@@ -302,7 +305,7 @@ class Connection {
 
   #fail(error: unknown): void {
     if (this.#abort.signal.aborted) return
-    this.#needs.log.warn('session failed', { server: this.#server, error })
+    this.#needs.log.warn('session failed', { server: this.#server, ...logged(error) })
     this.#end(error instanceof Error ? error.message : String(error))
   }
 

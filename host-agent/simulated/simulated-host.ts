@@ -1,6 +1,6 @@
 import type { Clock, Random } from '@nubo/base'
 import type { HostInventory } from '@nubo/contracts'
-import { silentLog, type Log } from '@nubo/runtime'
+import { silentLog, type Log } from '@nubo/runtime/process'
 import { createAgent, type Agent, type HostResources } from '../agent.ts'
 import { FakeSetDriver, FakeSetHost, type FakeSetDriverOptions } from '../drivers/set/index.ts'
 import { FakeSwitchDriver } from '../drivers/switch/fake/fake-switch-driver.ts'

@@ -7,8 +7,9 @@ import {
   type StreamControl,
 } from '@nubo/contracts'
 import { streamRequest, type StreamRequest } from '@nubo/contracts/host'
-import type { Log } from '@nubo/runtime'
+import type { Log } from '@nubo/runtime/process'
 import type { ExecStream } from '../drivers/set/set-driver.ts'
+import { logged } from '../logged.ts'
 import { Credit } from './credit.ts'
 import type { LogSource } from './log-source.ts'
 import type { StreamHandlers, StreamSocket } from './stream-socket.ts'
@@ -60,7 +61,7 @@ export class HostStream implements StreamHandlers {
       const exitCode = await this.#serve(await this.#request.promise)
       end = { type: 'end', exitCode, error: null }
     } catch (error) {
-      if (!this.#over.signal.aborted) this.#log.info('a stream ended with an error', { error })
+      if (!this.#over.signal.aborted) this.#log.info('a stream ended with an error', logged(error))
       end = { type: 'end', exitCode: null, error: errorOf(error) }
     }
     this.#requestTimer.cancel()
@@ -141,7 +142,7 @@ export class HostStream implements StreamHandlers {
     if (exec === undefined) return
     this.#control = this.#control
       .then(() => (this.#over.signal.aborted ? undefined : step(exec)))
-      .catch((error: unknown) => this.#log.debug('a program could not be steered', { error }))
+      .catch((error: unknown) => this.#log.debug('a program could not be steered', logged(error)))
   }
 
   async #serve(request: StreamRequest): Promise<number | null> {

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { VirtualClock } from '@nubo/base'
 import { STREAM_CREDIT_BYTES, STREAM_FRAME_BYTES_MAX } from '@nubo/contracts'
 import type { StreamRequest } from '@nubo/contracts/host'
-import { silentLog } from '@nubo/runtime'
+import { silentLog } from '@nubo/runtime/process'
 import type {
   ExecRequest,
   ExecStream,

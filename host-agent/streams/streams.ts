@@ -1,7 +1,8 @@
 import { PlatformError, type Clock } from '@nubo/base'
 import type { StreamRequest } from '@nubo/contracts/host'
-import type { Log } from '@nubo/runtime'
+import type { Log } from '@nubo/runtime/process'
 import type { ExecStream, SetDriver } from '../drivers/set/set-driver.ts'
+import { logged } from '../logged.ts'
 import type { WantedStore } from '../wanted/wanted-store.ts'
 import { HostStream, type StreamSource } from './host-stream.ts'
 import { merged, prefixed, type LogSource } from './log-source.ts'
@@ -58,7 +59,10 @@ export class Streams {
       timer.cancel()
       await stream.run(socket)
     } catch (error) {
-      this.#needs.log.warn('a stream could not be opened', { server: request.server, error })
+      this.#needs.log.warn('a stream could not be opened', {
+        server: request.server,
+        ...logged(error),
+      })
     } finally {
       timer.cancel()
     }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { VirtualClock } from '@nubo/base'
-import { silentLog } from '@nubo/runtime'
+import { silentLog } from '@nubo/runtime/process'
 import { testSet, testUpdate } from '../testing/wanted.ts'
 import { MemoryDisk } from './disk.ts'
 import { PlacementGate } from './placement-gate.ts'

@@ -1,6 +1,6 @@
 import type { Clock, Timer } from '@nubo/base'
 import type { WantedSet } from '@nubo/contracts/host'
-import type { Log } from '@nubo/runtime'
+import type { Log } from '@nubo/runtime/process'
 
 /** Whether a set may run here now. */
 export type Permission = 'granted' | 'unconfirmed' | 'lease-ended'

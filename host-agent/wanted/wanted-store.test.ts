@@ -5,7 +5,7 @@ import path from 'node:path'
 import { after, test } from 'node:test'
 import { isPlatformError } from '@nubo/base'
 import { wantedKey } from '@nubo/contracts/host'
-import { silentLog } from '@nubo/runtime'
+import { silentLog } from '@nubo/runtime/process'
 import { testId, testNetwork, testPort, testSet, testUpdate } from '../testing/wanted.ts'
 import { MemoryDisk, openSqliteDisk, type Disk } from './disk.ts'
 import { SEEN_SETS_MAX, WANTED_ITEMS_MAX, WantedStore } from './wanted-store.ts'
@@ -93,6 +93,7 @@ test('a set at a lower epoch than the host has seen is refused, also after it wa
 test('epochs of sets that are gone are kept for a bounded number of sets', () => {
   const disk = new MemoryDisk()
   const store = open(disk)
+  store.apply(testUpdate(0, [], { full: true }), BOOT)
   for (let from = 0; from < SEEN_SETS_MAX + 2_000; from += 1_000) {
     const sets = Array.from({ length: 1_000 }, (_, at) => testSet({ id: testId('set', from + at) }))
     store.apply(testUpdate(from + 1, sets), BOOT)
@@ -101,6 +102,16 @@ test('epochs of sets that are gone are kept for a bounded number of sets', () =>
   assert.equal(disk.load('seen').length, SEEN_SETS_MAX)
   assert.equal(store.seen(testId('set', 0)), undefined)
   assert.equal(store.seen(testId('set', SEEN_SETS_MAX + 1_999))?.epoch, 1)
+})
+
+test('a change of something that is not here, or of something newer, is refused', () => {
+  const store = open(new MemoryDisk())
+  const isRefused = (error: unknown): boolean => isPlatformError(error, 'PROTOCOL_VIOLATION')
+  assert.throws(() => store.apply(testUpdate(1, [testSet()]), BOOT), isRefused)
+  store.apply(testUpdate(5, [], { full: true }), BOOT)
+  assert.throws(() => store.apply(testUpdate(4, [testSet()]), BOOT), isRefused)
+  assert.equal(store.sets.size, 0)
+  assert.ok(store.apply(testUpdate(5, [testSet()]), BOOT))
 })
 
 test('an endless snapshot is refused and leaves what was there', () => {

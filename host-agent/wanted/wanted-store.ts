@@ -9,7 +9,7 @@ import {
   type WantedSet,
   type WantedUpdate,
 } from '@nubo/contracts/host'
-import type { Log } from '@nubo/runtime'
+import type { Log } from '@nubo/runtime/process'
 import type { Disk, DiskChange } from './disk.ts'
 
 /** More than one host can need; a server that sends more is broken, and the session is closed. */
@@ -106,10 +106,16 @@ export class WantedStore {
 
   /**
    * Takes one message. Undefined until the one that says `last` has come; then the whole update is on disk, and applied.
-   * `bootId` is recorded as confirmed with it. Throws PROTOCOL_VIOLATION for an update that is too large, and
-   * HOST_DISK_FULL if it cannot be stored; then nothing has changed.
+   * `bootId` is recorded as confirmed with it. Throws PROTOCOL_VIOLATION for an update that is too large, or a change
+   * of something older than what is here, and HOST_DISK_FULL if it cannot be stored; then nothing has changed.
    */
   apply(update: WantedUpdate, bootId: string): WantedChange | undefined {
+    if (!update.full && (this.revision === null || update.revision < this.revision))
+      throw new PlatformError('PROTOCOL_VIOLATION', {
+        what: 'a change of a revision that is not here',
+        revision: update.revision,
+        here: this.revision,
+      })
     const staged = this.#stage(update)
     if (!update.last) return undefined
     this.#staged = undefined

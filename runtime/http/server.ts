@@ -4,7 +4,7 @@ import { errorStatus, isPlatformError, PlatformError, type Clock } from '@nubo/b
 import type { ErrorReply, Route } from '@nubo/contracts'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { z } from 'zod'
-import type { Log } from '../log.ts'
+import type { Log } from '../process/log.ts'
 import { isDatabaseUnavailable } from '../postgres/database.ts'
 import type { Binding } from './bind.ts'
 import { begun, writeEvents } from './events.ts'

@@ -1,7 +1,7 @@
 import { PlatformError, type Clock, type Timer } from '@nubo/base'
 import { CamelCasePlugin, Kysely, PostgresDialect } from 'kysely'
 import pg from 'pg'
-import type { Log } from '../log.ts'
+import type { Log } from '../process/log.ts'
 
 // Times and counters are int8; they stay below 2^53, so numbers are exact. Tests and production agree by this line.
 const INT8_TYPE = 20

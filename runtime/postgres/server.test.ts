@@ -14,7 +14,7 @@ import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
 import { isPlatformError } from '@nubo/base'
 import pg from 'pg'
-import { findProcess, start, type RunningProgram } from '../programs.ts'
+import { findProcess, start, type RunningProgram } from '../process/programs.ts'
 import { PostgresServer } from './server.ts'
 
 const base = mkdtempSync(join(tmpdir(), 'npg-'))

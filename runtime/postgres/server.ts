@@ -29,7 +29,7 @@ import {
   type ProgramExit,
   type ProgramPlacement,
   type RunningProgram,
-} from '../programs.ts'
+} from '../process/programs.ts'
 
 const DATABASE = 'nubo'
 const ROLE = 'nubo'

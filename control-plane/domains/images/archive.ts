@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { createReadStream, createWriteStream } from 'node:fs'
-import { open, rename } from 'node:fs/promises'
+import { open, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { createGunzip } from 'node:zlib'
@@ -67,6 +67,7 @@ export async function gunzipFile(path: string, limitBytes = UNPACKED_BYTES_MAX):
       createWriteStream(unpacked),
     )
   } catch (cause) {
+    await rm(unpacked, { force: true })
     if (cause instanceof PlatformError) throw cause
     if (isDiskFull(cause)) throw diskFull(cause)
     throw broken('The gzip data is damaged.', {

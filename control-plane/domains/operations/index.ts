@@ -1,10 +1,4 @@
-export {
-  isOpen,
-  newOperation,
-  OPERATION_DEADLINE_MS,
-  operationView,
-  type OperationAsked,
-} from './operation.ts'
+export { newOperation, operationView, type OperationAsked } from './operation.ts'
 export { expireOperations } from './reconcilers/expire.ts'
 export { operationBindings } from './routes.ts'
 export { createOperationService, type OperationService } from './service.ts'

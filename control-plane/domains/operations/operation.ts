@@ -2,7 +2,7 @@ import { newId, type Clock, type ProjectId, type Random } from '@nubo/base'
 import type { Operation } from '@nubo/contracts'
 import type { OperationRow } from '../../world/index.ts'
 
-export const OPERATION_DEADLINE_MS = 120_000
+const OPERATION_DEADLINE_MS = 120_000
 
 export interface OperationAsked {
   readonly projectId: ProjectId | null

@@ -1,7 +1,6 @@
 export {
   choose,
   groupOf,
-  OVERCOMMIT_DEFAULT,
   type Overcommit,
   type PlacementChoice,
   type PlacementHost,

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { silentLog, systemClock } from '@nubo/runtime'
+import { silentLog, systemClock } from '@nubo/runtime/process'
 import {
   busyboxImage,
   startFaultyProxy,

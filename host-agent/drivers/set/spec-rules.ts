@@ -55,11 +55,11 @@ export function checkSpec(spec: SetSpec): void {
 }
 
 /** Names of sets and containers become parts of paths and of the engine's names. */
-export function isSetId(text: string): boolean {
+function isSetId(text: string): boolean {
   return /^[a-zA-Z0-9][a-zA-Z0-9-]{0,62}$/.test(text)
 }
 
-export function isContainerName(text: string): boolean {
+function isContainerName(text: string): boolean {
   return /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(text)
 }
 

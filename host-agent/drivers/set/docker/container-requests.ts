@@ -9,7 +9,7 @@ import { PAUSE_COMMAND } from './pause-image.ts'
  * host's). NET_RAW stays: ping and tcpdump work as everywhere, and what raw sockets could forge is dropped at the
  * switch port, which has to hold against virtual machines anyway.
  */
-export const TENANT_CAPABILITIES: readonly string[] = [
+const TENANT_CAPABILITIES: readonly string[] = [
   'CHOWN',
   'DAC_OVERRIDE',
   'FOWNER',

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { PlatformError, type Clock } from '@nubo/base'
-import { run, type Log } from '@nubo/runtime'
+import { run, type Log } from '@nubo/runtime/process'
 import { DockerClient, isDockerError } from '@nubo/wire-docker'
 import { KeyedLock } from '../keyed-lock.ts'
 import { runProbe } from '../probe.ts'

@@ -10,7 +10,7 @@ import { memberName } from './labels.ts'
 const SETTLE_TIMEOUT_MS = 5_000
 const SETTLE_LOOK_MS = 10
 /** Each takes a connection and a process of the engine. */
-export const EXECS_MAX = 128
+const EXECS_MAX = 128
 
 const SIGNALS: ReadonlySet<string> = new Set([
   'SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGKILL', 'SIGUSR1', 'SIGUSR2', 'SIGTERM', 'SIGSTOP', 'SIGCONT', 'SIGWINCH', 'SIGTSTP',

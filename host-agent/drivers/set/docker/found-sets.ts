@@ -128,10 +128,17 @@ export class FoundSets {
       // On cgroup v1 the engine hears of every sibling's shortage too; only who was killed by it ends with 137.
       oomKilled: state === 'exited' ? container.isOomKilled && exitCode === 137 : kills > 0,
       startedAtMs,
-      finishedAtMs: state === 'exited' ? finishedAtMs : null,
+      finishedAtMs: state === 'exited' ? endOf(startedAtMs, finishedAtMs) : null,
       error: error === '' ? null : error,
     }
   }
+}
+
+/** The engine notes the start when it has heard of it: after the end, if a program ends at once. */
+function endOf(startedAtMs: number | null, finishedAtMs: number | null): number | null {
+  return startedAtMs === null || finishedAtMs === null
+    ? finishedAtMs
+    : Math.max(startedAtMs, finishedAtMs)
 }
 
 function stateOf(container: Container): FoundContainer['state'] {

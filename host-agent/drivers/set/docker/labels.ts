@@ -5,7 +5,7 @@ export const LABEL_SET = 'nubo.set'
 const LABEL_EPOCH = 'nubo.epoch'
 const LABEL_SPEC_HASH = 'nubo.spec-hash'
 /** The container's name in the set; absent on the pause container. */
-export const LABEL_CONTAINER = 'nubo.container'
+const LABEL_CONTAINER = 'nubo.container'
 /** On the pause container: what its network must have, as JSON. */
 const LABEL_LINKS = 'nubo.links'
 
@@ -40,7 +40,7 @@ export function labelsOf(spec: SetSpec, name: string | null): Readonly<Record<st
 }
 
 /** The default route goes through the first interface. */
-export function linksOf(spec: SetSpec): LabelledLink[] {
+function linksOf(spec: SetSpec): LabelledLink[] {
   return spec.interfaces.map(({ name, hostInterface, gateway }, index) => ({
     name,
     hostInterface,

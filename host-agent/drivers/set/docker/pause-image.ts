@@ -8,7 +8,7 @@ import { pack } from 'tar-stream'
 import { engineError } from './engine-errors.ts'
 
 /** Statically linked, so that it runs with nothing else in the image. */
-export const BUSYBOX_PATH = '/bin/busybox'
+const BUSYBOX_PATH = '/bin/busybox'
 
 /** What the pause container does: hold its namespaces open, doing nothing. */
 export const PAUSE_COMMAND: readonly string[] = ['/busybox', 'sleep', 'infinity']

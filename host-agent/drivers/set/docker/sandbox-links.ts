@@ -1,6 +1,6 @@
 import { readFile, readlink } from 'node:fs/promises'
 import { PlatformError } from '@nubo/base'
-import { run } from '@nubo/runtime'
+import { run } from '@nubo/runtime/process'
 import type { SetInterfaceSpec } from '../set-driver.ts'
 import type { LabelledLink } from './labels.ts'
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { PlatformError } from '@nubo/base'
-import { systemClock } from '@nubo/runtime'
+import { systemClock } from '@nubo/runtime/process'
 import { setDriverConformance } from '../conformance.ts'
 import type { SetContainerSpec, SetEvent, SetSpec } from '../set-driver.ts'
 import { FakeSetDriver, FakeSetHost } from './fake-set-driver.ts'

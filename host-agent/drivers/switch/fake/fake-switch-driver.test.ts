@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
-import { systemClock } from '@nubo/runtime'
+import { systemClock } from '@nubo/runtime/process'
 
 import { switchDriverConformance, type SwitchRig } from '../conformance.ts'
 import { FakeSwitchDriver } from './fake-switch-driver.ts'

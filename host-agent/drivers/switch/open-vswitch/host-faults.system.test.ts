@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
 
 import { vtepMac } from '@nubo/base'
-import { run } from '@nubo/runtime'
+import { run } from '@nubo/runtime/process'
 import { flowKey, type Flow } from '@nubo/wire-openflow'
 
 import { UNREADABLE_ACTIONS } from '../switch-driver.ts'

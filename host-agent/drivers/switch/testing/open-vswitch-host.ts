@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 
 import { vtepMac } from '@nubo/base'
-import { run, start, type RunningProgram } from '@nubo/runtime'
+import { run, start, type RunningProgram } from '@nubo/runtime/process'
 
 const SCHEMA = '/usr/share/openvswitch/vswitch.ovsschema'
 const VSWITCHD = '/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk'

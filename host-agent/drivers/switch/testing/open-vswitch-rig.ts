@@ -1,4 +1,4 @@
-import { systemClock, systemRandom } from '@nubo/runtime'
+import { systemClock, systemRandom } from '@nubo/runtime/process'
 
 import type { OpenVswitchOptions } from '../open-vswitch/config.ts'
 import { OpenVswitchSwitchDriver } from '../open-vswitch/open-vswitch-switch-driver.ts'
