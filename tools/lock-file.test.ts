@@ -34,7 +34,10 @@ describe('completeLock', () => {
       optional: true,
       os: ['win32'],
     })
-    assert.deepEqual(Object.keys(whole.packages), Object.keys(whole.packages).toSorted())
+    assert.deepEqual(
+      Object.keys(whole.packages),
+      Object.keys(whole.packages).toSorted((a, b) => a.localeCompare(b, 'en')),
+    )
   })
 
   it('has nothing to do the second time', () => {

@@ -57,7 +57,8 @@ export function completeLock(lock: Lock): string[] {
     }
   }
   lock.packages = Object.fromEntries(
-    Object.entries(lock.packages).sort(([a], [b]) => (a < b ? -1 : 1)),
+    // The order in which npm writes them, so that a later `npm install` changes nothing.
+    Object.entries(lock.packages).sort(([a], [b]) => a.localeCompare(b, 'en')),
   )
   return added
 }

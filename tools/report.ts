@@ -38,6 +38,13 @@ export async function* report(
     return count
   }
 
+  const headingFor = (file: string): string => {
+    const current = options.suiteOf(relative(options.top, file))
+    if (current === suite) return ''
+    suite = current
+    return `\n${paint('bold', suite ?? 'other')}\n`
+  }
+
   for await (const event of events) {
     switch (event.type) {
       case 'test:pass': {
@@ -54,6 +61,7 @@ export async function* report(
         countOf(file).failed++
         const text = `${paint('red', '✖')} ${relative(options.top, file)}: ${event.data.name}\n${indent(errorText(error))}\n`
         failures.push(text)
+        yield headingFor(file)
         yield text
         break
       }
@@ -68,11 +76,7 @@ export async function* report(
       case 'test:summary': {
         if (event.data.file === undefined) break
         const path = relative(options.top, event.data.file)
-        const current = options.suiteOf(path)
-        if (current !== suite) {
-          suite = current
-          yield `\n${paint('bold', suite ?? 'other')}\n`
-        }
+        yield headingFor(event.data.file)
         const count = countOf(event.data.file)
         const mark = count.failed === 0 ? paint('green', '✔') : paint('red', '✖')
         yield `${mark} ${path}  ${countText(count)}  ${paint('gray', formatDurationMs(event.data.duration_ms))}\n`

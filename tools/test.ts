@@ -34,9 +34,13 @@ async function main(words: readonly string[]): Promise<number> {
   const below = words
     .filter((word) => !isSuiteName(word))
     .map((word) => relative(top, resolve(word)))
-  const files = selectTests(sourceFiles(), { suites, below })
-  if (files.length === 0) {
-    process.stderr.write(`nubo test: no test fits "${words.join(' ')}"\n\n${usage}`)
+  const paths = sourceFiles()
+  const files = selectTests(paths, { suites, below })
+  // A mistyped path among good ones must not look like success.
+  const missed = below.filter((path) => selectTests(paths, { suites, below: [path] }).length === 0)
+  if (files.length === 0 || missed.length > 0) {
+    const asked = missed.length > 0 ? missed : words
+    process.stderr.write(`nubo test: no test fits "${asked.join(' ')}"\n\n${usage}`)
     return 2
   }
   process.chdir(top)
