@@ -145,7 +145,7 @@ function originsOf(tree: Tree, path: string, names: readonly string[]): string[]
 const externals: readonly (readonly [name: string, where: RegExp])[] = [
   ['pg', /^runtime\/postgres\//],
   ['fastify', /^runtime\/http\//],
-  ['pino', /^runtime\/log\.ts$/],
+  ['pino', /^runtime\/process\/log\.ts$/],
   ['ws', /^control-plane\/adapters\/|^host-agent\/session\//],
   ['commander', /^cli\//],
   ['zod', /^(contracts|runtime|control-plane|host-agent|lab)\//],

@@ -19,14 +19,15 @@ export interface Tree {
   packageOf(path: string): string | undefined
 }
 
-const skipped = /(^|\/)(node_modules|\.git|\.cache|planted)$/
+const skipped = /(^|\/)(node_modules|\.git|\.cache)$|^tests\/architecture\/planted$/
 
-/** Reads a checkout, or what looks like one. Every TypeScript file counts, whatever its place. */
+/** Reads a checkout, or what looks like one. Every source file counts, whatever its place. */
 export function readTree(top: string): Tree {
   const list = (pattern: string): string[] =>
     globSync(pattern, { cwd: top, exclude: (path) => skipped.test(path) }).toSorted()
   const read = (path: string): string => readFileSync(join(top, path), 'utf8')
-  const paths = [...list('**/*.ts'), ...list('**/*.mts'), ...list('**/*.cts'), ...list('**/*.tsx')]
+  // Other endings are read too, so that a rule can say that they are not used.
+  const paths = list('**/*.{ts,mts,cts,tsx,js,mjs,cjs,jsx}')
   const files = paths.map((path) => {
     try {
       return readSource(path, read(path))

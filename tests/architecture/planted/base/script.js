@@ -1,0 +1,2 @@
+// breaks: kebab-case
+export const script = 1
