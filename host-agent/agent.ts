@@ -60,7 +60,7 @@ export interface AgentDeps {
   readonly streamDialer: StreamDialer
   readonly imageTokens: ImageTokens
   /** Asked at the start of each session. */
-  readonly inventory: () => HostInventory
+  readonly inventory: () => Promise<HostInventory>
   readonly settings: AgentSettings
 }
 
@@ -207,7 +207,7 @@ class HostAgent implements Agent {
       hostId: settings.hostId,
       bootId: settings.bootId,
       wantedRevision: this.#store.revision,
-      inventory: inventory(),
+      inventory: await inventory(),
       capacity: settings.capacity,
       reserve: settings.reserve,
       vtepAddress: settings.vtepAddress,

@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { after, test } from 'node:test'
 import { readBootId } from './boot-id.ts'
 import { readAgentConfig } from './config.ts'
-import { readInventory } from './inventory.ts'
 
 const folder = mkdtempSync(path.join(tmpdir(), 'nt-config-'))
 after(() => rmSync(folder, { recursive: true, force: true }))
@@ -59,23 +58,4 @@ test('a boot has a name of its own; hosts of one kernel are told apart by their 
   write('boot', '2')
   assert.notEqual(readBootId({ kernelFile, bootIdFile }), first)
   assert.notEqual(readBootId({ kernelFile: write('boot_id', 'bbbb\n') }), plain)
-})
-
-test('the inventory counts the NICs of the host, not the links of its sets', () => {
-  const netDir = path.join(folder, 'net')
-  const links = {
-    lo: '00:00:00:00:00:00',
-    eth0: '52:54:00:00:00:01',
-    np0123456789ab: '0a:00:00:00:00:01',
-  }
-  for (const [name, mac] of Object.entries(links)) {
-    mkdirSync(path.join(netDir, name), { recursive: true })
-    writeFileSync(path.join(netDir, name, 'address'), `${mac}\n`)
-    writeFileSync(path.join(netDir, name, 'mtu'), '1500\n')
-  }
-  const engines = { docker: '20.10.24' }
-  const inventory = readInventory({ stateDir: folder, agentVersion: '1', engines, netDir })
-  assert.deepEqual(inventory.nics, [{ name: 'eth0', mac: '52:54:00:00:00:01', mtuBytes: 1_500 }])
-  assert.ok(inventory.cores >= 1 && inventory.memoryBytes > 0 && inventory.diskBytes > 0)
-  assert.deepEqual(inventory.engines, engines)
 })

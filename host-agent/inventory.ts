@@ -1,11 +1,13 @@
-import { readdirSync, readFileSync, statfsSync } from 'node:fs'
+import { statfsSync } from 'node:fs'
 import { availableParallelism, release, totalmem } from 'node:os'
-import path from 'node:path'
 import type { HostInventory } from '@nubo/contracts'
+import { run } from '@nubo/runtime/process'
+import { z } from 'zod'
 
 /** Bounds of the contract (public/host.ts). */
 const NICS_MAX = 256
 const NAME_CHARACTERS_MAX = 40
+const IP_TIMEOUT_MS = 5_000
 
 export interface InventoryOptions {
   /** Where instances' state lies; its file system is the host's disk. */
@@ -13,12 +15,10 @@ export interface InventoryOptions {
   readonly agentVersion: string
   /** Engine name → version; those that do not answer are left out. */
   readonly engines: Readonly<Record<string, string>>
-  /** For tests; default /sys/class/net. */
-  readonly netDir?: string
 }
 
 /** What this machine is made of. Links of instances are not counted among its NICs. */
-export function readInventory(options: InventoryOptions): HostInventory {
+export async function readInventory(options: InventoryOptions): Promise<HostInventory> {
   const disk = statfsSync(options.stateDir)
   return {
     cores: availableParallelism(),
@@ -26,36 +26,33 @@ export function readInventory(options: InventoryOptions): HostInventory {
     diskBytes: disk.bsize * disk.blocks,
     kernel: release(),
     engines: { ...options.engines },
-    nics: readNics(options.netDir ?? '/sys/class/net'),
+    nics: await readNics(),
     agentVersion: options.agentVersion,
   }
 }
 
-function readNics(netDir: string): HostInventory['nics'] {
-  let names: string[]
-  try {
-    names = readdirSync(netDir).toSorted()
-  } catch {
-    // Containers without sysfs; an inventory without NICs is better than none.
-    return []
-  }
-  const nics: HostInventory['nics'] = []
-  for (const name of names) {
-    if (name === 'lo' || /^np[0-9a-f]{12}$/.test(name)) continue
-    const mac = readText(path.join(netDir, name, 'address'))
-    const mtuBytes = Number(readText(path.join(netDir, name, 'mtu')))
-    if (mac === undefined || !Number.isInteger(mtuBytes)) continue
-    nics.push({ name: name.slice(0, NAME_CHARACTERS_MAX), mac, mtuBytes })
-    if (nics.length >= NICS_MAX) break
-  }
-  return nics
+/** As the kernel tells this network namespace; sysfs would tell of the one that it was mounted in. */
+async function readNics(): Promise<HostInventory['nics']> {
+  // An inventory without NICs is better than none.
+  const listed = await run({ argv: ['ip', '-j', 'link', 'show'], timeoutMs: IP_TIMEOUT_MS }).catch(
+    () => undefined,
+  )
+  return listed === undefined ? [] : nicsOf(listed.stdout)
 }
 
-function readText(file: string): string | undefined {
-  try {
-    return readFileSync(file, 'utf8').trim()
-  } catch {
-    // An interface can go between the listing and the reading.
-    return undefined
-  }
+const links = z.array(
+  z.looseObject({ ifname: z.string(), mtu: z.int(), address: z.string().optional() }),
+)
+
+/** The NICs in what `ip -j link` prints. Exported for its test. */
+export function nicsOf(text: string): HostInventory['nics'] {
+  return links
+    .parse(JSON.parse(text))
+    .filter(({ ifname }) => ifname !== 'lo' && !/^np[0-9a-f]{12}$/.test(ifname))
+    .slice(0, NICS_MAX)
+    .map(({ ifname, mtu, address }) => ({
+      name: ifname.slice(0, NAME_CHARACTERS_MAX),
+      mac: address ?? '',
+      mtuBytes: mtu,
+    }))
 }

@@ -133,7 +133,7 @@ export class SimulatedHost {
       connector: options.connector,
       streamDialer: options.streamDialer ?? noStreams,
       imageTokens: options.imageTokens ?? freeImages,
-      inventory: () => inventoryOf(capacity),
+      inventory: () => Promise.resolve(inventoryOf(capacity)),
       settings: {
         hostId: this.hostId,
         bootId: `boot-${this.#boots}`,

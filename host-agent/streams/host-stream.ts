@@ -21,6 +21,8 @@ const REQUEST_TIMEOUT_MS = 10_000
  * not is cut off.
  */
 const STDIN_BYTES_MAX = 16 * STREAM_CREDIT_BYTES
+/** What is asked of a program that is just being started; more of it breaks the contract. */
+const EARLY_STEPS_MAX = 4_096
 
 export interface StreamSource {
   exec(request: Extract<StreamRequest, { type: 'exec' }>): Promise<ExecStream>
@@ -39,6 +41,8 @@ export class HostStream implements StreamHandlers {
   #socket: StreamSocket | undefined
   #isRequested = false
   #exec: ExecStream | undefined
+  /** Input, sizes and signals that came while the program was being started, in order; undefined at other times. */
+  #early: (() => void)[] | undefined
   #stdinWaitingBytes = 0
   #control = Promise.resolve()
 
@@ -91,12 +95,16 @@ export class HostStream implements StreamHandlers {
       this.#requestTimer?.cancel()
       const request = parse(streamRequest, text)
       if (request === undefined) this.#request.reject(violation('not a stream request'))
-      else this.#request.resolve(request)
+      else {
+        if (request.type === 'exec') this.#early = []
+        this.#request.resolve(request)
+      }
       return
     }
     const control = parse(streamControl, text)
     if (control === undefined) return this.#violate('not a stream control')
-    this.#steer(control)
+    if (control.type === 'credit' || control.type === 'end') this.#steer(control)
+    else this.#whenStarted(() => this.#steer(control))
   }
 
   onBytes(bytes: Uint8Array): void {
@@ -107,17 +115,33 @@ export class HostStream implements StreamHandlers {
       bytes[0] !== streamChannel.stdin
     )
       return this.#violate('not a frame of stdin')
+    const input = bytes.subarray(1)
+    if (this.#stdinWaitingBytes + input.length > STDIN_BYTES_MAX)
+      return this.#violate('more input than credit')
+    this.#stdinWaitingBytes += input.length
+    this.#whenStarted(() => this.#write(input))
+  }
+
+  #write(input: Uint8Array): void {
+    const taken = (): void => {
+      this.#stdinWaitingBytes -= input.length
+    }
     const stdin = this.#exec?.stdin
     // The end of a program may overtake its input.
-    if (stdin === undefined || stdin === null || stdin.writableEnded || stdin.destroyed) return
-    const input = bytes.subarray(1)
-    this.#stdinWaitingBytes += input.length
-    if (this.#stdinWaitingBytes > STDIN_BYTES_MAX) return this.#violate('more input than credit')
+    if (stdin === undefined || stdin === null || stdin.writableEnded || stdin.destroyed)
+      return taken()
     stdin.write(input, () => {
-      this.#stdinWaitingBytes -= input.length
+      taken()
       if (!this.#over.signal.aborted && input.length > 0)
         this.#socket?.sendText(JSON.stringify({ type: 'credit', bytes: input.length }))
     })
+  }
+
+  /** A client need not wait until its program runs: what it sends before is kept. */
+  #whenStarted(step: () => void): void {
+    if (this.#early === undefined) return step()
+    if (this.#early.length >= EARLY_STEPS_MAX) return this.#violate('too much before the start')
+    this.#early.push(step)
   }
 
   #steer(control: StreamControl): void {
@@ -156,6 +180,9 @@ export class HostStream implements StreamHandlers {
         // A program that does not read its input is not an error; its exit code tells the story.
         exec.stdin?.on('error', () => undefined)
         if (!request.stdin) exec.stdin?.end()
+        const early = this.#early ?? []
+        this.#early = undefined
+        for (const step of early) step()
         for await (const { stream, bytes } of exec.output) await this.#send(stream, bytes)
         return await exec.exitCode
       }

@@ -35,6 +35,8 @@ class Rig {
   logs: Record<string, LogEntry[]> = {}
   exitCode: Promise<number> = Promise.resolve(0)
   canDial = true
+  /** Programs run from then on. */
+  started = Promise.resolve()
   #handlers: StreamHandlers | undefined
 
   constructor() {
@@ -114,7 +116,7 @@ class Rig {
   }
 
   async #exec(container: string, request: ExecRequest): Promise<ExecStream> {
-    await Promise.resolve()
+    await this.started
     this.asked.push({ container, request })
     return {
       stdin: this.stdin,
@@ -197,6 +199,31 @@ test('input is passed on and acknowledged as the program reads it; its end too',
   over.resolve()
   await rig.clock.advance(0)
   assert.deepEqual(rig.end, { type: 'end', exitCode: 0, error: null })
+})
+
+test('what is said to a program before it runs reaches it, in order', async () => {
+  const rig = new Rig()
+  const start = Promise.withResolvers<void>()
+  rig.started = start.promise
+  rig.output = chunks([], new Promise(() => undefined))
+  await rig.open({ type: 'exec' })
+  rig.bytes(Buffer.concat([Uint8Array.of(0), Buffer.from('abc')]))
+  rig.text({ type: 'resize', columns: 100, rows: 30 })
+  rig.bytes(Buffer.concat([Uint8Array.of(0), Buffer.from('defg')]))
+  rig.text({ type: 'stdin-end' })
+  await rig.clock.advance(0)
+  assert.deepEqual(rig.texts, [])
+  start.resolve()
+  const read: string[] = []
+  rig.stdin.on('data', (chunk: Buffer) => read.push(chunk.toString()))
+  await new Promise<void>((resolve) => rig.stdin.once('end', () => resolve()))
+  assert.equal(read.join(''), 'abcdefg')
+  await rig.clock.advance(0)
+  assert.deepEqual(rig.steered, ['100x30'])
+  assert.deepEqual(rig.texts, [
+    { type: 'credit', bytes: 3 },
+    { type: 'credit', bytes: 4 },
+  ])
 })
 
 test('sizes and signals reach the program in their order', async () => {

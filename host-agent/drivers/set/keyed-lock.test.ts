@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { StartSlots } from './docker/start-slots.ts'
 import { KeyedLock } from './keyed-lock.ts'
+import { settleAll } from './settle-all.ts'
 
 test('work on one key runs in order and never at once, also after a failure; other keys go on', async () => {
   const lock = new KeyedLock()
@@ -41,4 +42,18 @@ test('no more starts at once than there are slots, in the order they came, also 
   assert.equal((await settled).filter(({ status }) => status === 'fulfilled').length, 4)
   assert.deepEqual(begun, [0, 1, 2, 3, 4])
   await slots.run(async () => void begun.push(5))
+})
+
+test('one failure waits for the others to end', async () => {
+  const gate = Promise.withResolvers<string>()
+  let isOver = false
+  const all = settleAll([Promise.reject(new Error('first')), gate.promise]).finally(
+    () => (isOver = true),
+  )
+  all.catch(() => {})
+  await new Promise((resolve) => setImmediate(resolve))
+  assert.equal(isOver, false)
+  gate.resolve('x')
+  await assert.rejects(all, /first/)
+  assert.deepEqual(await settleAll([Promise.resolve(1), Promise.resolve('a')]), [1, 'a'])
 })

@@ -3,6 +3,7 @@ import { mkdir, readdir, readFile, realpath, rmdir, writeFile } from 'node:fs/pr
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { PlatformError } from '@nubo/base'
+import { settleAll } from '../settle-all.ts'
 
 const CGROUP_ROOT = '/sys/fs/cgroup'
 /** The kernel counts CPU time per period; Docker's own default. */
@@ -87,7 +88,7 @@ export class SetCgroups {
     const attempts = Math.ceil(REMOVE_TIMEOUT_MS / REMOVE_RETRY_MS)
     let left = hierarchies.map((hierarchy) => path.join(hierarchy, this.parentOf(setId)))
     for (let attempt = 0; attempt < attempts; attempt += 1) {
-      const removed = await Promise.all(left.map(removeTree))
+      const removed = await settleAll(left.map(removeTree))
       left = left.filter((_directory, index) => removed[index] === false)
       if (left.length === 0) return
       await sleep(REMOVE_RETRY_MS)
@@ -106,7 +107,7 @@ export class SetCgroups {
       path.join(this.#root, 'memory', below),
       path.join(this.#root, 'pids', below),
     ]
-    await Promise.all([
+    await settleAll([
       makeDirectory(cpu).then(async () => {
         await write(cpu, 'cpu.cfs_period_us', CPU_PERIOD_US)
         await write(cpu, 'cpu.cfs_quota_us', quotaUs(limits.cpuMillis))

@@ -2,6 +2,7 @@ import { readFile, readlink } from 'node:fs/promises'
 import { PlatformError } from '@nubo/base'
 import { run } from '@nubo/runtime/process'
 import type { SetInterfaceSpec } from '../set-driver.ts'
+import { settleAll } from '../settle-all.ts'
 import type { LabelledLink } from './labels.ts'
 
 /** `ip` takes about 4 ms here; a machine that cannot do it in this time has other troubles. */
@@ -40,7 +41,7 @@ export class SandboxLinks {
    */
   async turnOffloadsOff(pid: number, names: readonly string[]): Promise<void> {
     const netns = await foreignNamespace(pid)
-    await Promise.all(
+    await settleAll(
       names.map((name) => runOrExplain(['ethtool', '-K', name, 'tx', 'off'], { netns })),
     )
   }

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { PlatformError } from '@nubo/base'
 import { isDockerError, type DockerClient } from '@nubo/wire-docker'
 import type { SetSpec } from '../set-driver.ts'
+import { settleAll } from '../settle-all.ts'
 import type { SetCgroups } from './cgroups.ts'
 import { pauseRequest, type HostFacts } from './container-requests.ts'
 import { engineError } from './engine-errors.ts'
@@ -50,7 +51,7 @@ export class Sandboxes {
     const pause = await this.#pauseOf(spec)
     // Before anything starts: what starts in a cgroup without limits has none until somebody looks.
     await cgroups.ensure(spec.setId, spec)
-    const [pid] = await Promise.all([
+    const [pid] = await settleAll([
       this.#run(spec, pause),
       // Making a container does not need its sandbox to run; starting it does.
       members.createAll(spec, pause.id, pause.isFresh),
@@ -70,12 +71,12 @@ export class Sandboxes {
       const hostInterfaces = pauses
         .flatMap(({ labels }) => labels?.links ?? [])
         .map((link) => link.hostInterface)
-      await Promise.all([
+      await settleAll([
         links.remove(hostInterfaces),
         ...labelled.filter((one) => !isPause(one)).map(({ id }) => this.#removeContainer(id)),
       ])
       // The pause container goes last: as long as it is there, the names of the set's links are known.
-      await Promise.all(
+      await settleAll(
         pauses.map(async ({ id }) => {
           await this.#removeContainer(id)
           found.finished(id)
