@@ -14,7 +14,9 @@ const RESTARTS_UNTIL_FAILED = 2
 
 export function outcomeOf(operation: OperationRow, found: FoundSet): Outcome {
   const progress = found.progress === '' ? found.state : found.progress
-  if (found.generation < operation.generation) return { at: 'unrelated' }
+  // A host does not learn the generation of a removal: the set is simply no longer wanted there.
+  if (operation.kind !== 'set.remove' && found.generation < operation.generation)
+    return { at: 'unrelated' }
   switch (operation.kind) {
     case 'set.create':
     case 'set.start':
@@ -44,11 +46,15 @@ function outcomeOfStart(found: FoundSet, progress: string): Outcome {
   ) {
     const reason = {
       code: found.reason.code,
-      text: `${found.reason.text}; the host goes on trying`,
+      text: `${withoutFullStop(found.reason.text)}; the host goes on trying`,
     }
     return { at: 'failed', reason, progress }
   }
   // A set whose containers have all ended as they should have (restart: never) has reached what was asked.
   if (found.state === 'stopped') return { at: 'done', progress: 'all containers ended' }
   return { at: 'progress', progress, reason: found.reason }
+}
+
+function withoutFullStop(text: string): string {
+  return text.endsWith('.') ? text.slice(0, -1) : text
 }
