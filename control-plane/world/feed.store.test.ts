@@ -107,3 +107,41 @@ test('a reader that fell behind a dropped part of the feed reads the tables agai
     [kept.id],
   )
 })
+
+test('a revision that is larger than a batch arrives whole, and with it what follows', async (context) => {
+  const { database } = await openTestDatabase<Tables>(context)
+  const first = await openWorld(context, database)
+  const second = await openWorld(context, database)
+  const row = await addProject(first.recorder, 'large')
+  const seen: number[] = []
+  second.world.subscribe(({ changes }) => seen.push(changes.length))
+  const CHANGES = 11_000
+  await first.recorder.write(async (tx, touched) => {
+    for (let at = 1; at < CHANGES; at++) touched.touch('token', newId(systemClock, systemRandom))
+    await tx.updateTable('project').set({ name: 'renamed' }).where('id', '=', row.id).execute()
+    // Touched last, so it lies behind the end of the first batch.
+    touched.touch('project', row.id)
+  })
+  await addProject(first.recorder, 'after')
+  await second.world.reached(first.world.revision)
+  assert.equal(second.world.project.get(row.id)?.name, 'renamed')
+  assert.ok(seen.includes(CHANGES))
+})
+
+test('what was there at the start is no history: a watcher from before the start must list again', async (context) => {
+  const { database } = await openTestDatabase<Tables>(context)
+  const first = await openWorld(context, database)
+  const before = first.world.revision
+  await addProject(first.recorder, 'shop')
+  const late = await openWorld(context, database)
+  const start = late.world.revision
+  assert.deepEqual(
+    first.world.changesSince(before)?.map(({ revision }) => revision),
+    [start],
+  )
+  assert.equal(late.world.changesSince(before), undefined)
+  assert.deepEqual(late.world.changesSince(start), [])
+  await addProject(late.recorder, 'bank')
+  assert.equal(late.world.changesSince(before), undefined)
+  assert.equal(late.world.changesSince(start)?.length, 1)
+})

@@ -53,22 +53,23 @@ export class FeedReader {
       return this.#reading
     }
     this.#reading = this.#readAll()
-      .catch((error: unknown) =>
-        this.#deps.log.warn('the feed could not be read; it is tried again', { error }),
-      )
-      .finally(() => {
-        this.#reading = undefined
-      })
     return this.#reading
   }
 
   async #readAll(): Promise<void> {
-    do {
-      this.#again = false
-      while (await this.#readBatch()) {
-        // a full batch: more may be waiting
-      }
-    } while (this.#again)
+    try {
+      do {
+        this.#again = false
+        while (await this.#readBatch()) {
+          // a full batch: more may be waiting
+        }
+      } while (this.#again)
+    } catch (error) {
+      this.#deps.log.warn('the feed could not be read; it is tried again', { error })
+    } finally {
+      // In the same turn as the last look at #again, or a wake in between would be lost until the next poll.
+      this.#reading = undefined
+    }
   }
 
   async #readBatch(): Promise<boolean> {

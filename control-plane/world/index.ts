@@ -1,5 +1,4 @@
 export { createCatchUp, type CatchUp } from './catch-up.ts'
-export { Collection } from './collection.ts'
 export { commit, readTables, worldKinds, type Touched, type Tx, type WorldKind } from './commit.ts'
 export { FeedReader } from './feed.ts'
 export { page } from './page.ts'

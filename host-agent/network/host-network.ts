@@ -226,10 +226,15 @@ export class HostNetwork {
   async #change(): Promise<void> {
     const keys = [...this.#pending]
     this.#pending.clear()
+    this.#place(keys)
+    // A device takes the switch longer than flows do, so it goes first and is on its way while we compile; until its
+    // flows are there everything of it is dropped. Never rejects.
+    const attached = this.#attachInterfaces(keys)
+    await Promise.resolve()
     const changes = this.#compileKeys(keys)
     await Promise.all([
       changes.length === 0 ? undefined : this.#needs.driver.applyFlows(changes),
-      this.#attachInterfaces(keys),
+      attached,
       this.#tellNeighbours(keys),
     ])
     this.#flowsAreOn(keys)
@@ -261,11 +266,16 @@ export class HostNetwork {
     })
   }
 
+  /** Gives local ports their numbers on the switch; those that have one keep it. */
+  #place(keys: readonly string[]): void {
+    this.#table.place([...this.#portsOf(keys)].filter(isLocalPort))
+  }
+
   #compileKeys(keys: readonly string[]): ReturnType<typeof compileWanted>['changes'] {
     const { store, log } = this.#needs
     const tunnelOfport = this.#prepared?.tunnelOfport
     if (tunnelOfport === undefined) throw switchAway()
-    this.#table.place([...this.#portsOf(keys)].filter(isLocalPort))
+    this.#place(keys)
     this.#program ??= compile(
       { networks: [], localPorts: [], remotePorts: [] },
       { ofport: tunnelOfport },

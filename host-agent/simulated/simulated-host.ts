@@ -2,7 +2,11 @@ import type { Clock, Random } from '@nubo/base'
 import type { HostInventory } from '@nubo/contracts'
 import { silentLog, type Log } from '@nubo/runtime/process'
 import { createAgent, type Agent, type HostResources } from '../agent.ts'
-import { FakeSetDriver, FakeSetHost, type FakeSetDriverOptions } from '../drivers/set/index.ts'
+import {
+  FakeSetDriver,
+  FakeSetHost,
+  type FakeSetDriverOptions,
+} from '../drivers/set/fake/fake-set-driver.ts'
 import { FakeSwitchDriver } from '../drivers/switch/fake/fake-switch-driver.ts'
 import { FakeSwitch } from '../drivers/switch/fake/fake-switch.ts'
 import type { ImageTokens } from '../reconcile/image-puller.ts'

@@ -147,7 +147,7 @@ class DockerExec implements ExecStream {
 
   async #kill(): Promise<void> {
     await this.#whenRunning(async (pid) => {
-      // The engine starts each exec as the leader of a session: with the group go the children that it waits for.
+      // The engine makes each exec the leader of a process group: with the group go its children.
       if (!send(-pid, 'SIGKILL')) send(pid, 'SIGKILL')
     }).catch(() => {})
   }
