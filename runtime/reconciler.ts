@@ -24,17 +24,25 @@ export function startReconciler(options: {
   let stopped = false
 
   async function loop(): Promise<void> {
-    do {
-      again = false
-      try {
-        if ((await options.pass()) === true) again = true
-      } catch (error) {
-        options.log.warn('a reconciler failed; it runs again on its timer', {
-          reconciler: options.name,
-          error,
-        })
-      }
-    } while (again && !stopped)
+    try {
+      do {
+        again = false
+        await pass()
+      } while (again && !stopped)
+    } finally {
+      // In the same step as the last look at `again`: a wake after it must start anew.
+      running = undefined
+    }
+  }
+  async function pass(): Promise<void> {
+    try {
+      if ((await options.pass()) === true) again = true
+    } catch (error) {
+      options.log.warn('a reconciler failed; it runs again on its timer', {
+        reconciler: options.name,
+        error,
+      })
+    }
   }
   function run(): Promise<void> {
     if (stopped) return Promise.resolve()
@@ -42,9 +50,7 @@ export function startReconciler(options: {
       again = true
       return running
     }
-    running = loop().finally(() => {
-      running = undefined
-    })
+    running = loop()
     return running
   }
   const timer: Timer = every(options.clock, options.periodMs, run)
