@@ -194,7 +194,8 @@ async function lookTwice<Value>(
   try {
     return await look()
   } catch (error) {
-    const mayBeNews = isPlatformError(error, 'NOT_FOUND') || isPlatformError(error, 'UNAUTHENTICATED')
+    const mayBeNews =
+      isPlatformError(error, 'NOT_FOUND') || isPlatformError(error, 'UNAUTHENTICATED')
     if (!mayBeNews || !(await catchUp(seenRevision))) throw error
     return look()
   }

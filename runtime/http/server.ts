@@ -177,6 +177,7 @@ function isEmpty(part: unknown): boolean {
 }
 
 const ISSUES_SHOWN_MAX = 10
+const MESSAGE_CHARACTERS_MAX = 300
 
 /** INVALID_INPUT that names each wrong field. */
 export function invalidInput(error: z.ZodError, where: string): PlatformError {
@@ -259,7 +260,11 @@ function toPlatformError(error: unknown): PlatformError {
     code.startsWith('FST_ERR_') ||
     (error instanceof Error && 'statusCode' in error && error.statusCode === 400)
   ) {
-    const message = error instanceof Error ? error.message : 'The request is malformed.'
+    // The text repeats what was sent, however long that is.
+    const message =
+      error instanceof Error
+        ? error.message.slice(0, MESSAGE_CHARACTERS_MAX)
+        : 'The request is malformed.'
     return new PlatformError('INVALID_INPUT', { where: 'request' }, { message, cause: error })
   }
   return new PlatformError('INTERNAL', {}, { cause: error })

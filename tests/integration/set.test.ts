@@ -34,55 +34,57 @@ test('the life of a set, with calls on either server: created, shown, stopped, s
   await joinHost(region, { name: 'host-1', server: 0 })
   await joinHost(region, { name: 'host-2', server: 1 })
 
-  await t.test('a created set runs, whichever server was asked and whichever has the host', async () => {
-    const created = await Promise.all([
-      one.setCreate({ body: setOf('web-1') }),
-      other.setCreate({ body: setOf('web-2') }),
-    ])
-    for (const operation of created) {
-      assert.equal(operation.kind, 'set.create')
-      assert.equal(operation.endedAtMs, null)
-    }
-    // Each is waited for on the server that did not take it.
-    const ended = await Promise.all([done(other, created[0]), done(one, created[1])])
-    for (const operation of ended) assert.equal(operation.progress, 'running')
-    const hosts = new Set<string | null>()
-    for (const name of ['web-1', 'web-2']) {
-      const set = await waitSet(other, name, ({ state }) => state === 'running')
-      hosts.add(set.host)
-    }
-    assert.deepEqual([...hosts].toSorted(), ['host-1', 'host-2'], 'spread over the hosts')
-  })
+  await t.test(
+    'a created set runs, whichever server was asked and whichever has the host',
+    async () => {
+      const created = await Promise.all([
+        one.setCreate({ body: setOf('web-1') }),
+        other.setCreate({ body: setOf('web-2') }),
+      ])
+      for (const operation of created) {
+        assert.equal(operation.kind, 'set.create')
+        assert.equal(operation.endedAtMs, null)
+      }
+      // Each is waited for on the server that did not take it.
+      const ended = await Promise.all([done(other, created[0]), done(one, created[1])])
+      for (const operation of ended) assert.equal(operation.progress, 'running')
+      const hosts = new Set<string>()
+      for (const name of ['web-1', 'web-2']) {
+        const set = await waitSet(other, name, ({ state }) => state === 'running')
+        hosts.add(String(set.host))
+      }
+      assert.deepEqual([...hosts].toSorted(), ['host-1', 'host-2'], 'spread over the hosts')
+    },
+  )
 
-  await t.test('show and list tell what the issue asks for, and nothing beside the contract', async () => {
-    const set = await one.setShow({ params: { id: 'web-1' } })
-    assert.equal(set.name, 'web-1')
-    assert.equal(set.state, 'running')
-    assert.equal(set.reason, null)
-    assert.equal(set.network, 'net')
-    assert.match(set.address, /^10\.0\.1\.\d+$/)
-    assert.equal(set.generation, 1)
-    assert.equal(set.foundGeneration, 1)
-    assert.equal(set.epoch, 1)
-    const [port] = set.ports
-    assert.equal(port?.address, set.address)
-    assert.equal(port?.name, 'web-1-eth0')
-    const [container] = set.containers
-    assert.equal(container?.name, 'main')
-    assert.equal(container?.state, 'running')
-    assert.equal(container?.image, 'web')
-    assert.equal(container?.restarts, 0)
-    assert.deepEqual(
-      set.placement?.rejected.map(({ host }) => host).filter((host) => host === set.host),
-      [],
-    )
-    const list = await other.setList({ query: { minRevision: (await one.setList()).revision } })
-    assert.deepEqual(
-      list.items.map(({ name }) => name),
-      ['web-1', 'web-2'],
-    )
-    api.setShow.reply.parse(set)
-  })
+  await t.test(
+    'show and list tell what the issue asks for, and nothing beside the contract',
+    async () => {
+      const set = await waitSet(one, 'web-1', ({ state }) => state === 'running')
+      assert.equal(set.name, 'web-1')
+      assert.equal(set.reason, null)
+      assert.equal(set.network, 'net')
+      assert.match(set.address, /^10\.0\.1\.\d+$/)
+      assert.equal(set.generation, 1)
+      assert.equal(set.foundGeneration, 1)
+      assert.equal(set.epoch, 1)
+      const [port] = set.ports
+      assert.equal(port?.address, set.address)
+      assert.equal(port?.name, 'web-1-eth0')
+      const [container] = set.containers
+      assert.equal(container?.name, 'main')
+      assert.equal(container?.state, 'running')
+      assert.equal(container?.image, 'web')
+      assert.equal(container?.restarts, 0)
+      assert.deepEqual(
+        set.placement?.rejected.map(({ host }) => host).filter((host) => host === set.host),
+        [],
+      )
+      const list = await other.setList({ query: { minRevision: (await one.setList()).revision } })
+      assert.deepEqual(list.items.map(({ name }) => name).toSorted(), ['web-1', 'web-2'])
+      api.setShow.reply.parse(set)
+    },
+  )
 
   await t.test('a stopped set keeps host and address, and a started one is as before', async () => {
     const before = await one.setShow({ params: { id: 'web-1' } })
@@ -123,8 +125,8 @@ test('the life of a set, with calls on either server: created, shown, stopped, s
 
   await t.test('a removed set is gone with its port, and its name is free', async () => {
     await done(other, await one.setRemove({ params: { id: 'web-1' } }))
-    await refusal(one.setShow({ params: { id: 'web-1' } }), 'NOT_FOUND')
     await everywhere(region)
+    await refusal(one.setShow({ params: { id: 'web-1' } }), 'NOT_FOUND')
     await refusal(other.setShow({ params: { id: 'web-1' } }), 'NOT_FOUND')
     await refusal(other.portShow({ params: { id: 'web-1-eth0' } }), 'NOT_FOUND')
     await done(other, await other.setCreate({ body: setOf('web-1') }))
@@ -307,56 +309,66 @@ test('operations: a bad command and an absent image fail with their reason; wait
     await waitSet(member, 'imageless', ({ state }) => state === 'running')
   })
 
-  await t.test('a long poll answers at the end, on the other server too; a short one in time', async () => {
-    simulated.setHost.takeDown()
-    const created = await member.setCreate({ body: setOf('slow') })
-    const short = await region
-      .via(1)
-      .operationShow({ params: { id: created.id }, query: { project: 'shop', waitMs: 50 } })
-    assert.equal(short.endedAtMs, null)
-    const waiting = region.servers.map((_server, index) =>
-      region
-        .via(index)
-        .operationShow({ params: { id: created.id }, query: { project: 'shop', waitMs: 14_000 } }),
-    )
-    simulated.setHost.bringUp()
-    for (const ended of await Promise.all(waiting)) assert.equal(ended.state, 'done')
-    const listed = await viewer.operationList({ query: { state: 'done' } })
-    assert.ok(listed.items.some(({ id }) => id === created.id))
-    const ids = listed.items.map(({ id }) => id)
-    assert.deepEqual(ids, ids.toSorted().toReversed(), 'newest first')
-  })
+  await t.test(
+    'a long poll answers at the end, on the other server too; a short one in time',
+    async () => {
+      simulated.setHost.takeDown()
+      const created = await member.setCreate({ body: setOf('slow') })
+      const short = await region
+        .via(1)
+        .operationShow({ params: { id: created.id }, query: { project: 'shop', waitMs: 50 } })
+      assert.equal(short.endedAtMs, null)
+      const waiting = region.servers.map((_server, index) =>
+        region.via(index).operationShow({
+          params: { id: created.id },
+          query: { project: 'shop', waitMs: 14_000 },
+        }),
+      )
+      simulated.setHost.bringUp()
+      for (const ended of await Promise.all(waiting)) assert.equal(ended.state, 'done')
+      const listed = await viewer.operationList({ query: { state: 'done' } })
+      assert.ok(listed.items.some(({ id }) => id === created.id))
+      const ids = listed.items.map(({ id }) => id)
+      assert.deepEqual(ids, ids.toSorted().toReversed(), 'newest first')
+    },
+  )
 
-  await t.test('a create may be cancelled, a removal not; an ended one stays as it is', async () => {
-    simulated.setHost.takeDown()
-    const created = await member.setCreate({ body: setOf('given-up') })
-    const cancelled = await member.operationCancel({ params: { id: created.id } })
-    assert.equal(cancelled.state, 'cancelled')
-    const remove = await member.setRemove({ params: { id: 'given-up' } })
-    if (remove.endedAtMs === null)
-      await refusal(member.operationCancel({ params: { id: remove.id } }), 'NOT_ALLOWED_NOW')
-    simulated.setHost.bringUp()
-    await done(member, remove)
-    const still = await member.operationCancel({ params: { id: created.id } })
-    assert.equal(still.state, 'cancelled')
-    assert.equal(still.endedAtMs, cancelled.endedAtMs)
-    await refusal(viewer.operationCancel({ params: { id: created.id } }), 'FORBIDDEN')
-  })
+  await t.test(
+    'a create may be cancelled, a removal not; an ended one stays as it is',
+    async () => {
+      simulated.setHost.takeDown()
+      const created = await member.setCreate({ body: setOf('given-up') })
+      const cancelled = await member.operationCancel({ params: { id: created.id } })
+      assert.equal(cancelled.state, 'cancelled')
+      const remove = await member.setRemove({ params: { id: 'given-up' } })
+      if (remove.endedAtMs === null)
+        await refusal(member.operationCancel({ params: { id: remove.id } }), 'NOT_ALLOWED_NOW')
+      simulated.setHost.bringUp()
+      await done(member, remove)
+      const still = await member.operationCancel({ params: { id: created.id } })
+      assert.equal(still.state, 'cancelled')
+      assert.equal(still.endedAtMs, cancelled.endedAtMs)
+      await refusal(viewer.operationCancel({ params: { id: created.id } }), 'FORBIDDEN')
+    },
+  )
 
-  await t.test('an operation whose host says nothing ends at its deadline, and says why', async () => {
-    simulated.setHost.takeDown()
-    const created = await member.setCreate({ body: setOf('late') })
-    await waitSet(member, 'late', ({ host }) => host === 'host-1')
-    region.clock.moveMs(121_000)
-    const ended = await member.waitOperation(created.id)
-    assert.equal(ended.state, 'failed')
-    assert.equal(ended.reason?.code, 'DEADLINE_EXCEEDED')
-    simulated.setHost.bringUp()
-    await waitUntil(
-      () => member.setShow({ params: { id: 'late' } }),
-      ({ state }) => state === 'running',
-    )
-  })
+  await t.test(
+    'an operation whose host says nothing ends at its deadline, and says why',
+    async () => {
+      simulated.setHost.takeDown()
+      const created = await member.setCreate({ body: setOf('late') })
+      await waitSet(member, 'late', ({ host }) => host === 'host-1')
+      region.clock.moveMs(121_000)
+      const ended = await member.waitOperation(created.id)
+      assert.equal(ended.state, 'failed')
+      assert.equal(ended.reason?.code, 'DEADLINE_EXCEEDED')
+      simulated.setHost.bringUp()
+      await waitUntil(
+        () => member.setShow({ params: { id: 'late' } }),
+        ({ state }) => state === 'running',
+      )
+    },
+  )
 })
 
 test('what runs in a set can be reached: exec and logs through a server that does not have the host', async (t) => {

@@ -52,14 +52,16 @@ export async function joinHost(region: TestRegion, asked: HostAsked): Promise<Jo
   mkdirSync(stateDir, { mode: 0o700 })
   const identity = await joinRegion({ token: invited.token, stateDir, clock: systemClock })
   const number = ++hostsJoined
-  const first = asked.server ?? 0
   const { servers } = identity
+  const first = servers[asked.server ?? 0]
+  if (first === undefined) throw new Error('there is no such server')
   const simulated = createSimulatedHost({
     hostId: identity.hostId,
     clock: systemClock,
     random: systemRandom,
     connector: webSocketConnector(() => identity),
-    servers: [...servers.slice(first), ...servers.slice(0, first)],
+    // The first one tells it of the others.
+    servers: [first],
     streamDialer: webSocketStreamDialer(() => identity),
     imageTokens: serverImageTokens({
       clock: systemClock,

@@ -55,7 +55,10 @@ export interface TestServer {
 
 export interface TestRegionOptions {
   readonly log?: Log
+  /** A migrated database; a fresh one of the shared test server by default. */
   readonly databaseUrl?: string
+  /** How many servers run from the beginning; 2 by default. */
+  readonly servers?: 0 | 1 | 2
   readonly limits?: HttpServerOptions<unknown>['limits']
 }
 
@@ -102,8 +105,8 @@ export class TestRegion {
     await database.close()
     const region = new TestRegion({ folder, databaseUrl, options })
     close = () => region.#close()
-    await region.startServer()
-    await region.startServer()
+    for (let at = 0; at < (options.servers ?? 2); at++) await region.startServer()
+    if (region.servers.length === 0) return region
     await waitUntil(
       () => region.servers.some((server) => server.region.isLeading()),
       (isLed) => isLed,
@@ -127,7 +130,10 @@ export class TestRegion {
   }
 
   /** A client of these servers, in this order; of all by default. */
-  client(token: string = this.operatorToken, servers: readonly TestServer[] = this.servers): Client {
+  client(
+    token: string = this.operatorToken,
+    servers: readonly TestServer[] = this.servers,
+  ): Client {
     return createClient({
       servers: servers.map((server) => server.url),
       token,
@@ -150,8 +156,8 @@ export class TestRegion {
     this.#closers.push(close)
   }
 
-  async startServer(): Promise<TestServer> {
-    const index = this.#servers.length
+  /** `index` chooses the address of the host contract, of which there is one for each server at a time. */
+  async startServer(index: number = this.#servers.length): Promise<TestServer> {
     const server = await startServer(this, {
       name: `server-${index + 1}`,
       bind: hostContractAddress(index),
@@ -172,7 +178,7 @@ export class TestRegion {
  * An address of the loopback network that no other test process has, so that the port is known before the server
  * runs and can be taken again by its successor. Regions of one process are of one test after the other.
  */
-function hostContractAddress(index: number): [host: string, port: number] {
+export function hostContractAddress(index: number): [host: string, port: number] {
   const { pid } = process
   const host = `127.${64 + ((pid >> 16) & 63)}.${(pid >> 8) & 255}.${pid & 255}`
   return [host, HOST_CONTRACT_PORT + index]

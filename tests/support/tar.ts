@@ -124,8 +124,9 @@ export function ociLayout(
     { name: 'index.json', content: index },
     { name: `blobs/sha256/${sha256(manifest)}`, content: manifest },
     { name: `blobs/sha256/${sha256(config)}`, content: config },
-    ...layers.map(
-      (content, at): TarEntry => ({ name: `blobs/sha256/${digests[at] ?? ''}`, content }),
-    ),
+    ...layers.map((content, at): TarEntry => ({
+      name: `blobs/sha256/${digests[at] ?? ''}`,
+      content,
+    })),
   ])
 }

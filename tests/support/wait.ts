@@ -18,7 +18,9 @@ export async function waitUntil<Value>(
     if (isSo(value)) return value
     if (performance.now() > deadlineMs) {
       const last = JSON.stringify(value)?.slice(0, 2_000)
-      throw new Error(`not within ${timeoutMs} ms: ${options.what ?? isSo.toString()}; last: ${last}`)
+      throw new Error(
+        `not within ${timeoutMs} ms: ${options.what ?? isSo.toString()}; last: ${last}`,
+      )
     }
     await sleep(POLL_MS)
   }

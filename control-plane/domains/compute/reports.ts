@@ -3,7 +3,7 @@ import type { FoundReport, FoundSet } from '@nubo/contracts/host'
 import type { Log } from '@nubo/runtime'
 import type { Recorder, SetFoundRow, SetRow, Touched, Tx, World } from '../../world/index.ts'
 import { portsOfSet } from '../network/index.ts'
-import { endOperation, progressOperation } from '../operations/index.ts'
+import { endOperation, endOperationsOf, progressOperation } from '../operations/index.ts'
 import { outcomeOf } from './outcome.ts'
 import { removeSetRows } from './removal.ts'
 import { lockPlacedSet, upsertFound } from './store.ts'
@@ -108,12 +108,14 @@ async function recordOne(
 ): Promise<void> {
   const { tx, touched, hostId, set, found } = change
   const nowMs = deps.clock.nowMs()
-  await settleOperations(deps, { tx, touched, found, nowMs })
   if (set.wanted === 'removed' && found.state === 'absent') {
+    // Asked of the record, because the news of the removal's operation may not have come here yet.
+    await endOperationsOf(tx, touched, { resourceId: set.id, progress: 'removed', atMs: nowMs })
     const ports = await portsOfSet(tx, set.id)
     await removeSetRows(tx, touched, { set, ports, nowMs })
     return
   }
+  await settleOperations(deps, { tx, touched, found, nowMs })
   const before = deps.world.setFound.get(set.id)
   const isSameState = before?.state === found.state && before.epoch === found.epoch
   await upsertFound(tx, touched, { hostId, found, sinceMs: isSameState ? before.sinceMs : nowMs })

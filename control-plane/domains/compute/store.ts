@@ -1,6 +1,6 @@
 import { PlatformError, type HostId, type SetId } from '@nubo/base'
 import type { FoundSet } from '@nubo/contracts/host'
-import type { SetFoundRow, SetPlacement, SetRow, Touched, Tx } from '../../world/index.ts'
+import type { HostRow, SetFoundRow, SetPlacement, SetRow, Touched, Tx } from '../../world/index.ts'
 
 /** Keeps the images of a set from being removed while it is created. NOT_FOUND if one has gone meanwhile. */
 export async function holdImages(tx: Tx, set: SetRow): Promise<void> {
@@ -55,6 +55,57 @@ export async function changeWanted(
     .executeTakeFirst()
   if (row !== undefined) touched.touch('set', change.id)
   return row
+}
+
+/** A host that may be placed on, and what the sets on it may take. */
+export interface HostRoom {
+  readonly host: HostRow
+  readonly taken: { cpuMillis: number; memoryBytes: number }
+}
+
+/**
+ * These hosts as the tables know them, kept from changing and from other placements until the transaction ends. A
+ * process that believes for a moment longer that it leads can so not spend room that its successor has given away.
+ */
+export async function lockRooms(
+  tx: Tx,
+  ids: readonly HostId[],
+): Promise<ReadonlyMap<HostId, HostRoom>> {
+  const wanted = [...new Set(ids)]
+  if (wanted.length === 0) return new Map()
+  const hosts = await tx
+    .selectFrom('host')
+    .selectAll()
+    .where('id', 'in', wanted)
+    .orderBy('id')
+    .forNoKeyUpdate()
+    .execute()
+  const sums = await tx
+    .selectFrom('set')
+    .select(({ fn }) => [
+      'hostId',
+      fn.sum<string>('cpuMillis').as('cpuMillis'),
+      fn.sum<string>('memoryBytes').as('memoryBytes'),
+    ])
+    .where('hostId', 'in', wanted)
+    .groupBy('hostId')
+    .execute()
+  const takenOn = new Map(sums.map((row) => [row.hostId, row]))
+  return new Map(
+    hosts.map((host) => {
+      const taken = takenOn.get(host.id)
+      return [
+        host.id,
+        {
+          host,
+          taken: {
+            cpuMillis: Number(taken?.cpuMillis ?? 0),
+            memoryBytes: Number(taken?.memoryBytes ?? 0),
+          },
+        },
+      ]
+    }),
+  )
 }
 
 /** Records a placement if the set still waits for one. Returns whether it did. */

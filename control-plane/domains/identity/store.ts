@@ -5,11 +5,7 @@ export async function insertProject(tx: Tx, touched: Touched, row: ProjectRow): 
   touched.touch('project', row.id)
 }
 
-export async function deleteProject(
-  tx: Tx,
-  touched: Touched,
-  project: ProjectRow,
-): Promise<void> {
+export async function deleteProject(tx: Tx, touched: Touched, project: ProjectRow): Promise<void> {
   // Locked first, so that nothing is made in it meanwhile; and all that goes is named, so that no world keeps it.
   await tx.selectFrom('project').select('id').where('id', '=', project.id).forUpdate().execute()
   const tokens = await tx

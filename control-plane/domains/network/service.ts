@@ -34,7 +34,7 @@ export interface NetworkDeps {
 export type NetworkService = ReturnType<typeof createNetworkService>
 
 export function createNetworkService(deps: NetworkDeps) {
-  const { world, recorder, clock, random } = deps
+  const { world, clock, random } = deps
 
   function findNetwork(project: ProjectId, nameOrId: string): NetworkRow {
     const row = isUuid(nameOrId)

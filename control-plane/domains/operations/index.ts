@@ -2,4 +2,10 @@ export { newOperation, operationView, type OperationAsked } from './operation.ts
 export { expireOperations } from './reconcilers/expire.ts'
 export { operationBindings } from './routes.ts'
 export { createOperationService, type OperationService } from './service.ts'
-export { endOperation, insertOperation, progressOperation, supersedeOperations } from './store.ts'
+export {
+  endOperation,
+  endOperationsOf,
+  insertOperation,
+  progressOperation,
+  supersedeOperations,
+} from './store.ts'

@@ -39,6 +39,28 @@ export async function endOperation(tx: Tx, touched: Touched, end: OperationEnd):
   touched.touch('operation', end.id)
 }
 
+/** Ends every open operation on a resource as done: what they wanted, or what was wanted after them, is so. */
+export async function endOperationsOf(
+  tx: Tx,
+  touched: Touched,
+  end: { resourceId: string; progress: string; atMs: number },
+): Promise<void> {
+  const rows = await tx
+    .updateTable('operation')
+    .set({
+      state: 'done',
+      reason: null,
+      progress: end.progress,
+      endedAtMs: end.atMs,
+      updatedAtMs: end.atMs,
+    })
+    .where('resourceId', '=', end.resourceId)
+    .where('endedAtMs', 'is', null)
+    .returning('id')
+    .execute()
+  for (const row of rows) touched.touch('operation', row.id)
+}
+
 /** What an open operation is doing, and why it waits. */
 export async function progressOperation(
   tx: Tx,

@@ -1,7 +1,9 @@
 export {
   choose,
   groupOf,
+  rejection,
   type Overcommit,
+  type PlacementAsked,
   type PlacementChoice,
   type PlacementHost,
   type RejectedHost,
