@@ -21,6 +21,8 @@ export interface ListShape<Item> {
   readonly nameOf: (item: Item) => string
   /** Said on stderr when there is nothing to list. */
   readonly empty: string
+  /** The order they come in means something; else they are sorted by name. */
+  readonly isOrdered?: true
 }
 
 /** What a command works with: its options, the cloud, and where its result goes. */
@@ -88,7 +90,8 @@ export class CommandContext {
     if (this.format === 'table') this.surroundings.stderr.write(`${text}\n`)
   }
 
-  async printList<Item>(items: readonly Item[], shape: ListShape<Item>): Promise<void> {
+  async printList<Item>(given: readonly Item[], shape: ListShape<Item>): Promise<void> {
+    const items = shape.isOrdered === true ? given : sortedByName(given, shape.nameOf)
     switch (this.format) {
       case 'json':
       case 'yaml':
@@ -129,4 +132,10 @@ export class CommandContext {
       `debug: ${method} ${server}${path} → ${outcome} in ${formatDurationMs(ms)}\n`,
     )
   }
+}
+
+/** web-2 comes before web-10. */
+function sortedByName<Item>(items: readonly Item[], nameOf: (item: Item) => string): Item[] {
+  const { compare } = new Intl.Collator('en', { numeric: true })
+  return items.toSorted((a, b) => compare(nameOf(a), nameOf(b)))
 }

@@ -26,6 +26,7 @@ export async function followOperation(
   )
   const progress = startProgress(surroundings)
   let isOut = false
+  if (operation.endedAtMs === null) progress.update(progressText(operation))
   try {
     const ended = await client.waitOperation(operation.id, {
       ...context.inProject,
@@ -86,35 +87,59 @@ async function whether(
 }
 
 /**
- * Changes each thing named, so that one failure does not keep the others. Prints what was changed: a line each for
- * people; for programs the object, or a list where several were named. Throws the last failure after all were tried.
+ * Changes each thing named: begins all, then finishes them in turn, so that waiting for one does not keep the others,
+ * and neither does a failure. Prints what was changed: a line each for people; for programs the object, or a list where
+ * several were named. Throws the last failure after all were tried; an interrupt ends it at once.
  */
-export async function changeEach<Item extends object>(
+export async function changeEach<Begun, Item extends object>(
   context: CommandContext,
   names: readonly string[],
-  change: (name: string) => Promise<Item>,
+  steps: { begin: (name: string) => Promise<Begun>; finish: (begun: Begun) => Promise<Item> },
   shown: { nameOf: (item: Item) => string; text: (item: Item) => string },
 ): Promise<void> {
   const items: Item[] = []
   const failures: { name: string; error: unknown }[] = []
+  const begun: { name: string; value: Begun }[] = []
   for (const name of names) {
     try {
-      const item = await change(name)
-      items.push(item)
-      if (context.format === 'table') context.write(shown.text(item))
+      begun.push({ name, value: await steps.begin(name) })
     } catch (error) {
       failures.push({ name, error })
     }
   }
-  const [only] = items
-  if (context.format !== 'table') {
-    if (names.length > 1) {
-      await context.printList(items, { columns: [], nameOf: shown.nameOf, empty: '' })
-    } else if (only !== undefined) await context.printOne(only, shown.nameOf(only), shown.text)
+  for (const { name, value } of begun) {
+    try {
+      const item = await steps.finish(value)
+      items.push(item)
+      if (context.format === 'table') context.write(shown.text(item))
+    } catch (error) {
+      if (error instanceof InterruptedError) throw error
+      failures.push({ name, error })
+    }
   }
+  if (context.format !== 'table') await printChanged(context, names.length, items, shown)
   const last = failures.pop()
   for (const { name, error } of failures) {
     context.remark(`${name}: ${error instanceof Error ? error.message : String(error)}`)
   }
   if (last !== undefined) throw last.error
+}
+
+/** For changes that are done when their call answers. */
+export function atOnce<Item>(change: (name: string) => Promise<Item>): {
+  begin: (name: string) => Promise<Item>
+  finish: (item: Item) => Promise<Item>
+} {
+  return { begin: change, finish: (item) => Promise.resolve(item) }
+}
+
+async function printChanged<Item extends object>(
+  context: CommandContext,
+  asked: number,
+  items: readonly Item[],
+  { nameOf, text }: { nameOf: (item: Item) => string; text: (item: Item) => string },
+): Promise<void> {
+  const [only] = items
+  if (asked > 1) await context.printList(items, { columns: [], nameOf, empty: '', isOrdered: true })
+  else if (only !== undefined) await context.printOne(only, nameOf(only), text)
 }

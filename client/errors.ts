@@ -2,7 +2,7 @@
  * What a caller of the client can meet, besides its own aborted signal. Each class is one situation with one right
  * answer: read the refusal, start the cloud, look before repeating, update the program, connect again.
  */
-import { isErrorCode, type ErrorCode, type ErrorDetails } from '@nubo/base'
+import type { ErrorCode, ErrorDetails } from '@nubo/base'
 
 /** The server understood the call and refused it. Codes that this version does not know are kept as they are. */
 export class ApiError extends Error {
@@ -116,11 +116,6 @@ export function parseErrorReply(body: unknown, status: number): ApiError | undef
     requestId: typeof requestId === 'string' ? requestId : '',
     status,
   })
-}
-
-/** The code as one of the catalogue, or undefined if this version does not know it. */
-export function knownCode(error: ApiError): ErrorCode | undefined {
-  return isErrorCode(error.code) ? error.code : undefined
 }
 
 /** Connection errors of fetch hide their reason in a chain of causes; the innermost tells a person most. */

@@ -3,8 +3,9 @@ import type { Operation } from '@nubo/contracts'
 import { isPassing, UnreachableError } from './errors.ts'
 import type { Transport } from './transport.ts'
 
-// Short enough that a person sees each step, long enough that waiting costs a server almost nothing.
-const POLL_WITH_PROGRESS_MS = 1_000
+// Short enough that a person sees each step, long enough that waiting costs a server almost nothing. The end is
+// answered at once in any case.
+const POLL_WITH_PROGRESS_MS = 500
 const POLL_MS = 30_000
 const POLL_GRACE_MS = 10_000
 const OUTAGE_MAX_MS = 60_000
@@ -14,7 +15,7 @@ const POLL_PERIOD_MIN_MS = 200
 
 export interface WaitOptions {
   readonly project?: string | undefined
-  /** Told at once, and then whenever the operation changed. */
+  /** Told whenever the operation is seen changed. */
   readonly onProgress?: ((operation: Operation) => void) | undefined
   /** Told when no server answers for a moment, with what is wrong. */
   readonly onOutage?: ((error: Error) => void) | undefined
@@ -40,22 +41,20 @@ export async function waitForEnd(
 ): Promise<Operation> {
   const { clock } = transport
   const waitMs = options.onProgress === undefined ? POLL_MS : POLL_WITH_PROGRESS_MS
-  let askMs = 0
   let lostSinceMs: number | undefined
   let toldAtMs: number | undefined
   for (;;) {
     const startedMs = clock.monotonicMs()
     try {
-      const operation = await show(askMs, askMs + POLL_GRACE_MS)
+      const operation = await show(waitMs, waitMs + POLL_GRACE_MS)
       lostSinceMs = undefined
       if (operation.updatedAtMs !== toldAtMs) options.onProgress?.(operation)
       toldAtMs = operation.updatedAtMs
       if (hasEnded(operation)) return operation
       const tookMs = clock.monotonicMs() - startedMs
-      if (askMs > 0 && tookMs < POLL_PERIOD_MIN_MS) {
+      if (tookMs < POLL_PERIOD_MIN_MS) {
         await sleep(clock, POLL_PERIOD_MIN_MS, options.signal)
       }
-      askMs = waitMs
     } catch (error) {
       options.signal?.throwIfAborted()
       const mayPass = error instanceof UnreachableError || isPassing(error)

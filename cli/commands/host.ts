@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { formatBytes, formatCpuMillis } from '@nubo/base'
 import type { Host } from '@nubo/contracts'
 import type { CommandContext, ListShape } from '../context.ts'
-import { changeEach } from '../follow.ts'
+import { atOnce, changeEach } from '../follow.ts'
 import { paintState } from '../output/colour.ts'
 import { renderFields } from '../output/table.ts'
 import { age, fromNow } from '../output/values.ts'
@@ -73,10 +73,15 @@ function defineChanges(host: Command, context: CommandContext): void {
       .argument('<host...>')
       .action(async (names: string[]) => {
         const client = await context.connect()
-        await changeEach(context, names, (id) => client[call]({ params: { id } }), {
-          nameOf: ({ name }) => name,
-          text: ({ name }) => `host ${name} ${done}\n`,
-        })
+        await changeEach(
+          context,
+          names,
+          atOnce((id) => client[call]({ params: { id } })),
+          {
+            nameOf: ({ name }) => name,
+            text: ({ name }) => `host ${name} ${done}\n`,
+          },
+        )
       })
   }
 }

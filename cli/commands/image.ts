@@ -4,7 +4,7 @@ import { formatBytes } from '@nubo/base'
 import type { Image } from '@nubo/contracts'
 import type { CommandContext, ListShape } from '../context.ts'
 import { FileError, whyFile } from '../errors.ts'
-import { changeEach, createOrLook } from '../follow.ts'
+import { atOnce, changeEach, createOrLook } from '../follow.ts'
 import { startProgress } from '../output/progress.ts'
 import { renderFields } from '../output/table.ts'
 import { age, plural } from '../output/values.ts'
@@ -58,7 +58,7 @@ export function defineImage(image: Command, context: CommandContext): void {
       await changeEach(
         context,
         names,
-        (id) => client.imageRemove({ params: { id }, query: context.inProject }),
+        atOnce((id) => client.imageRemove({ params: { id }, query: context.inProject })),
         { nameOf: ({ name }) => name, text: ({ name }) => `image ${name} removed\n` },
       )
     })

@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import type { Network } from '@nubo/contracts'
 import type { CommandContext, ListShape } from '../context.ts'
-import { changeEach, createOrLook } from '../follow.ts'
+import { atOnce, changeEach, createOrLook } from '../follow.ts'
 import { renderFields } from '../output/table.ts'
 import { age } from '../output/values.ts'
 
@@ -55,7 +55,7 @@ export function defineNetwork(network: Command, context: CommandContext): void {
       await changeEach(
         context,
         names,
-        (id) => client.networkRemove({ params: { id }, query: context.inProject }),
+        atOnce((id) => client.networkRemove({ params: { id }, query: context.inProject })),
         { nameOf: ({ name }) => name, text: ({ name }) => `network ${name} removed\n` },
       )
     })

@@ -89,6 +89,7 @@ function shape({ surroundings: { stdout, clock } }: CommandContext): ListShape<O
     ],
     nameOf: ({ id }) => id,
     empty: 'There is no operation.',
+    isOrdered: true,
   }
 }
 

@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import type { Port } from '@nubo/contracts'
 import type { CommandContext, ListShape } from '../context.ts'
-import { changeEach, createOrLook } from '../follow.ts'
+import { atOnce, changeEach, createOrLook } from '../follow.ts'
 import { renderFields } from '../output/table.ts'
 import { age } from '../output/values.ts'
 
@@ -69,7 +69,7 @@ function defineChanges(port: Command, context: CommandContext): void {
       await changeEach(
         context,
         names,
-        (id) => client.portRemove({ params: { id }, query: context.inProject }),
+        atOnce((id) => client.portRemove({ params: { id }, query: context.inProject })),
         { nameOf: ({ name }) => name, text: ({ name }) => `port ${name} removed\n` },
       )
     })

@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import type { Project } from '@nubo/contracts'
 import type { CommandContext, ListShape } from '../context.ts'
-import { changeEach, createOrLook } from '../follow.ts'
+import { atOnce, changeEach, createOrLook } from '../follow.ts'
 import { age } from '../output/values.ts'
 
 export function defineProject(project: Command, context: CommandContext): void {
@@ -41,10 +41,15 @@ export function defineProject(project: Command, context: CommandContext): void {
     .argument('<project...>')
     .action(async (names: string[]) => {
       const client = await context.connect()
-      await changeEach(context, names, (id) => client.projectRemove({ params: { id } }), {
-        nameOf: ({ name }) => name,
-        text: ({ name }) => `project ${name} removed\n`,
-      })
+      await changeEach(
+        context,
+        names,
+        atOnce((id) => client.projectRemove({ params: { id } })),
+        {
+          nameOf: ({ name }) => name,
+          text: ({ name }) => `project ${name} removed\n`,
+        },
+      )
     })
 }
 

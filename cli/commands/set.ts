@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import type { Operation, SetState, SetView } from '@nubo/contracts'
 import type { CommandContext, ListShape } from '../context.ts'
-import { changeEach, followOperation } from '../follow.ts'
+import { atOnce, changeEach, followOperation } from '../follow.ts'
 import { paintState } from '../output/colour.ts'
 import { age } from '../output/values.ts'
 import { printOperation } from './operation.ts'
@@ -86,22 +86,18 @@ function defineChanges(set: Command, context: CommandContext): void {
         const begin = (id: string): Promise<Operation> => client[call]({ params: { id }, query })
         if (!wait) return changeEachLater(context, names, begin)
         const text = ({ name }: { name: string }): string => `set ${name} ${done}\n`
+        const follow = (operation: Operation): Promise<Operation> =>
+          followOperation(context, client, operation)
         if (verb === 'rm') {
-          return changeEach(
-            context,
-            names,
-            async (id) => followOperation(context, client, await begin(id)),
-            {
-              nameOf: ({ resource }) => resource.name,
-              text: ({ resource }) => text(resource),
-            },
-          )
+          const nameOf = ({ resource }: Operation): string => resource.name
+          const removed = { nameOf, text: ({ resource }: Operation): string => text(resource) }
+          return changeEach(context, names, { begin, finish: follow }, removed)
         }
-        const change = async (id: string): Promise<SetView> => {
-          const operation = await followOperation(context, client, await begin(id))
-          return client.setShow({ params: { id: operation.resource.id }, query })
+        const finish = async (operation: Operation): Promise<SetView> => {
+          const { resource } = await follow(operation)
+          return client.setShow({ params: { id: resource.id }, query })
         }
-        return changeEach(context, names, change, { nameOf: ({ name }) => name, text })
+        return changeEach(context, names, { begin, finish }, { nameOf: ({ name }) => name, text })
       })
   }
 }
@@ -114,7 +110,7 @@ async function changeEachLater(
 ): Promise<void> {
   const [only, ...more] = names
   if (only !== undefined && more.length === 0) return printOperation(context, await begin(only))
-  return changeEach(context, names, begin, {
+  return changeEach(context, names, atOnce(begin), {
     nameOf: ({ id }) => id,
     text: ({ resource, kind, id }) => `${kind} of set ${resource.name}: operation ${id}\n`,
   })

@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import type { Token } from '@nubo/contracts'
 import type { CommandContext, ListShape } from '../context.ts'
-import { changeEach } from '../follow.ts'
+import { atOnce, changeEach } from '../follow.ts'
 import { age, fromNow } from '../output/values.ts'
 import { choice, durationMs } from './options.ts'
 
@@ -54,7 +54,7 @@ export function defineToken(token: Command, context: CommandContext): void {
       await changeEach(
         context,
         names,
-        (id) => client.tokenRevoke({ params: { id }, query: context.inProject }),
+        atOnce((id) => client.tokenRevoke({ params: { id }, query: context.inProject })),
         { nameOf: ({ name }) => name, text: ({ name }) => `token ${name} revoked\n` },
       )
     })

@@ -29,7 +29,11 @@ _nubo_is_place() {
   return 1
 }
 
-_nubo_names() { # noun: its names, in the project that the line names
+${functions}`
+}
+
+/** What is the same whatever the tree is. */
+const functions = `_nubo_names() { # noun: its names, in the project that the line names
   local -a project
   local i
   for ((i = 2; i < CURRENT; i++)); do
@@ -75,4 +79,3 @@ _nubo() {
 
 if [[ \${funcstack[1]} == _nubo ]]; then _nubo "$@"; else compdef _nubo nubo; fi
 `
-}

@@ -11,6 +11,7 @@ import {
   StreamError,
   UnreachableError,
 } from '@nubo/client'
+import { nouns } from '../commands/tree.ts'
 import {
   CreateUnknownError,
   exitCode,
@@ -46,11 +47,15 @@ export interface ErrorReport {
   readonly next: string | undefined
 }
 
-/** Where the error happened, for the next step: 'set' and 'set run'. */
+/** Where the error happened, for the next step: 'set' and 'set run', and with which thing if that is known. */
 export interface FailedCommand {
   readonly noun: string
   readonly path: string
+  readonly name?: string
 }
+
+/** These lie in no project. */
+const ofRegion = new Set(['host', 'project'])
 
 /** What to do next where the server does not say it better. */
 const nextSteps: Partial<Record<ErrorCode, (at: FailedCommand) => string>> = {
@@ -58,7 +63,7 @@ const nextSteps: Partial<Record<ErrorCode, (at: FailedCommand) => string>> = {
   UNAUTHENTICATED: () => 'log in with a valid token: nubo login --server URL --token-stdin',
   FORBIDDEN: () => 'ask an owner of the project for a token with a higher role',
   NOT_FOUND: ({ noun }) =>
-    `look what there is: nubo ${noun} ls (another project's things need --project)`,
+    `look what there is: nubo ${noun} ls${ofRegion.has(noun) ? '' : " (another project's things need --project)"}`,
   NAME_TAKEN: ({ noun }) => `choose another name, or look at it: nubo ${noun} ls`,
   IN_USE: () => 'remove what uses it first',
   NOT_PLACED: () => 'nubo host ls shows what is free; ask for less, or let it go to more hosts',
@@ -70,7 +75,7 @@ const nextSteps: Partial<Record<ErrorCode, (at: FailedCommand) => string>> = {
   HOST_UNREACHABLE: () => 'look at the host: nubo host ls',
   IMAGE_BROKEN: () =>
     'give a root file system tar, the output of docker save, or an OCI layout tar',
-  CONTAINER_EXITED: () => 'read what it printed: nubo set logs NAME',
+  CONTAINER_EXITED: ({ name = 'NAME' }) => `read what it printed: nubo set logs ${name}`,
   OUT_OF_MEMORY: () => 'give it more with --memory',
   INTERNAL: () => 'report it with the request id; the log of the server has the details',
 }
@@ -124,13 +129,15 @@ function report(
 
 function apiReport(error: ApiError, at: FailedCommand): ErrorReport {
   const { next, ...details } = error.details
+  const { kind } = details
+  const noun = typeof kind === 'string' && nouns.some(({ name }) => name === kind) ? kind : at.noun
   return {
     exitCode: exitCodeOf(error.code),
     code: error.code,
     message: error.message,
     details,
     requestId: error.requestId === '' ? undefined : error.requestId,
-    next: typeof next === 'string' ? next : nextStep(error.code, at),
+    next: typeof next === 'string' ? next : nextStep(error.code, { ...at, noun }),
   }
 }
 
@@ -158,7 +165,7 @@ function operationReport(error: OperationFailedError, at: FailedCommand): ErrorR
   const details: Record<string, unknown> = { [resource.kind]: resource.name, operation: id, kind }
   if (error.rejected.length > 0) details['rejected'] = error.rejected
   const look = `nubo ${resource.kind} show ${resource.name}`
-  const step = nextStep(code, { ...at, noun: resource.kind })
+  const step = nextStep(code, { ...at, noun: resource.kind, name: resource.name })
   return {
     exitCode: code === 'NOT_PLACED' ? exitCode.notPlaced : exitCode.failed,
     code,
@@ -193,10 +200,11 @@ export function printReport(
     stderr.write(`${JSON.stringify(shown, undefined, 2)}\n`)
     return
   }
-  const { rejected, ...facts } = details
+  const { rejected, issues, ...facts } = details
   const lines = Object.entries(facts)
     .filter(([, value]) => value !== '' && value !== null && value !== undefined)
     .map(([label, value]): [string, string] => [label, oneLine(value)])
+  lines.push(...issueLines(issues))
   if (requestId !== undefined) lines.push(['request', requestId])
   if (next !== undefined) lines.push(['next', next])
   const width = Math.max(0, ...lines.map(([label]) => label.length))
@@ -206,6 +214,17 @@ export function printReport(
   for (const [label, value] of lines) {
     stderr.write(`  ${plainText(label).padEnd(width)}  ${plainText(value)}\n`)
   }
+}
+
+/** Where several fields are wrong, a line for each; a single one is in the message already. */
+function issueLines(issues: unknown): [string, string][] {
+  if (!Array.isArray(issues) || issues.length < 2) return []
+  return issues.map((issue: unknown): [string, string] => {
+    const { field, problem } = (issue ?? {}) as Record<string, unknown> // proof: any value but null has properties
+    return typeof field === 'string' && typeof problem === 'string'
+      ? ['problem', `${field}: ${problem}`]
+      : ['problem', oneLine(issue)]
+  })
 }
 
 function oneLine(value: unknown): string {
