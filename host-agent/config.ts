@@ -65,8 +65,8 @@ export function readAgentConfig(file: string): AgentConfig {
   } catch (cause) {
     throw new PlatformError(
       'SETUP_FAILED',
-      { file },
-      { message: `The configuration ${file} cannot be read.`, cause },
+      { file, next: 'write it as docs/guides/join-real-servers.md shows' },
+      { message: `The configuration ${file} cannot be read`, cause },
     )
   }
   const parsed = agentConfig.safeParse(json)
