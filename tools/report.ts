@@ -28,16 +28,9 @@ export async function* report(
 ): AsyncGenerator<string> {
   const paint = (style: Parameters<typeof styleText>[0], text: string): string =>
     options.colour ? styleText(style, text, { validateStream: false }) : text
-  const counts = new Map<string, FileCount>()
   const failures: string[] = []
   const summary: string[] = []
   let suite: SuiteName | undefined
-  const countOf = (file: string): FileCount => {
-    const count = counts.get(file) ?? { passed: 0, failed: 0, skipped: 0 }
-    counts.set(file, count)
-    return count
-  }
-
   const headingFor = (file: string): string => {
     const current = options.suiteOf(relative(options.top, file))
     if (current === suite) return ''
@@ -47,18 +40,11 @@ export async function* report(
 
   for await (const event of events) {
     switch (event.type) {
-      case 'test:pass': {
-        const file = event.data.file ?? ''
-        if (event.data.skip !== undefined && event.data.skip !== false) countOf(file).skipped++
-        else if (event.data.details.type !== 'suite') countOf(file).passed++
-        break
-      }
       case 'test:fail': {
         const file = event.data.file ?? ''
         const { error } = event.data.details
         // A suite or a file fails because something in it did; that something is reported itself.
         if (isCausedByChildren(error)) break
-        countOf(file).failed++
         const text = `${paint('red', '✖')} ${relative(options.top, file)}: ${event.data.name}\n${indent(errorText(error))}\n`
         failures.push(text)
         yield headingFor(file)
@@ -77,7 +63,9 @@ export async function* report(
         if (event.data.file === undefined) break
         const path = relative(options.top, event.data.file)
         yield headingFor(event.data.file)
-        const count = countOf(event.data.file)
+        // Its own counts, since a test may be defined in another file (a conformance suite, say).
+        const { passed, skipped, tests } = event.data.counts
+        const count = { passed, skipped, failed: tests - passed - skipped }
         const mark = count.failed === 0 ? paint('green', '✔') : paint('red', '✖')
         yield `${mark} ${path}  ${countText(count)}  ${paint('gray', formatDurationMs(event.data.duration_ms))}\n`
         break
