@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { isPlatformError, newId, PlatformError } from '@nubo/base'
 import {
@@ -69,6 +69,9 @@ async function prepare(config: ServerConfig, log: Log): Promise<void> {
 async function serve(config: ServerConfig, log: Log): Promise<{ stop: () => Promise<void> }> {
   const database = openDatabase<Tables>({ url: config.databaseUrl, clock, log })
   const { certificates, signer } = await openKeys(config, database)
+  const uploadFolder = join(config.dataDir, 'uploads')
+  // Uploads that a killed process was working on; the folder is of this server alone.
+  rmSync(uploadFolder, { recursive: true, force: true })
   const registryTokens = createRegistryTokens({ ...signer, clock, random })
   const region = createRegion({
     database,
@@ -91,7 +94,7 @@ async function serve(config: ServerConfig, log: Log): Promise<{ stop: () => Prom
     }),
     registryTokens,
     importLock: createImportLock({ database, clock }),
-    uploadFolder: join(config.dataDir, 'uploads'),
+    uploadFolder,
     overcommit: config.overcommit,
   })
   await region.start()

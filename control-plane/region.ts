@@ -4,6 +4,7 @@ import { startReconciler, type Database, type Log, type Reconciler } from '@nubo
 import {
   computeBindings,
   createComputeService,
+  isSettled,
   placeSets,
   recordFound,
   settleSetOperations,
@@ -233,6 +234,7 @@ function createLeaderWork(parts: {
     const liveness = fleet.newLivenessReconciler()
     const collection = createImageCollection({
       world,
+      database: deps.database,
       registry: deps.registry,
       lock: deps.importLock,
       log,
@@ -260,7 +262,12 @@ function createLeaderWork(parts: {
     ]
     const unsubscribe = world.subscribe(({ changes }) => {
       if (changes.some(({ kind }) => kind === 'set' || kind === 'host')) place.wake()
-      if (changes.some(({ kind }) => kind === 'operation')) settle.wake()
+      if (
+        changes.some(
+          ({ kind, id }) => kind === 'operation' && isSettled(world, world.operation.get(id)),
+        )
+      )
+        settle.wake()
     })
     return {
       stop: async () => {

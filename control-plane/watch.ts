@@ -1,12 +1,19 @@
-import { PlatformError } from '@nubo/base'
+import { PlatformError, type ProjectId } from '@nubo/base'
 import type { WatchEvent, WatchKind } from '@nubo/contracts'
-import { mayAct, projectOf, type Caller } from './domains/identity/index.ts'
+import { mayAct, projectOf, tokenView, type Caller } from './domains/identity/index.ts'
 import { hostView } from './domains/fleet/index.ts'
 import { imageView } from './domains/images/index.ts'
 import { networkView, portView, subnetView } from './domains/network/index.ts'
 import { operationView } from './domains/operations/index.ts'
 import { setView } from './domains/compute/index.ts'
-import type { Change, ChangeSet, World, WorldKind } from './world/index.ts'
+import {
+  outlineOf,
+  rowOutline,
+  type PastChange,
+  type PastChangeSet,
+  type RowOutline,
+  type World,
+} from './world/index.ts'
 
 /** A watcher that falls this far behind is cut off; it resumes from its revision. */
 const WATCHER_EVENTS_MAX = 10_000
@@ -21,49 +28,79 @@ export interface WatchAsked {
   readonly id: string | undefined
 }
 
-type Shown = { readonly projectId: string | null; readonly name: string; readonly object: unknown }
-
 /** What `show` of an object answers; undefined if it is not there. */
-function show(world: World, kind: WatchKind, id: string): Shown | undefined {
+function show(world: World, kind: WatchKind, id: string): unknown {
   switch (kind) {
-    case 'project': {
-      const row = world.project.get(id)
-      return row && { projectId: row.id, name: row.name, object: row }
-    }
+    case 'project':
+      return world.project.get(id)
     case 'token': {
       const row = world.token.get(id)
-      if (row === undefined) return undefined
-      const { secretSha256: _secret, ...object } = row
-      return { projectId: row.projectId, name: row.name, object }
+      return row && tokenView(row)
     }
     case 'host': {
       const row = world.host.get(id)
-      return row && { projectId: null, name: row.name, object: hostView(world, row) }
+      return row && hostView(world, row)
     }
     case 'network': {
       const row = world.network.get(id)
-      return row && { projectId: row.projectId, name: row.name, object: networkView(world, row) }
+      return row && networkView(world, row)
     }
     case 'subnet': {
       const row = world.subnet.get(id)
-      return row && { projectId: row.projectId, name: row.name, object: subnetView(world, row) }
+      return row && subnetView(world, row)
     }
     case 'port': {
       const row = world.port.get(id)
-      return row && { projectId: row.projectId, name: row.name, object: portView(world, row) }
+      return row && portView(world, row)
     }
     case 'image': {
       const row = world.image.get(id)
-      return row && { projectId: row.projectId, name: row.name, object: imageView(world, row) }
+      return row && imageView(world, row)
     }
     case 'set': {
       const row = world.set.get(id)
-      return row && { projectId: row.projectId, name: row.name, object: setView(world, row) }
+      return row && setView(world, row)
     }
     case 'operation': {
       const row = world.operation.get(id)
-      return row && { projectId: row.projectId, name: row.resourceName, object: operationView(row) }
+      return row && operationView(row)
     }
+  }
+}
+
+/** Whose an object is and its name; far cheaper than to show it. */
+function outlineNow(world: World, kind: WatchKind, id: string): RowOutline | undefined {
+  const row = world[kind].get(id)
+  return row && rowOutline(kind, row)
+}
+
+/** All objects of a kind that can concern a project. */
+function rowsOf(
+  world: World,
+  kind: WatchKind,
+  project: ProjectId,
+): Iterable<{ readonly id: string }> {
+  switch (kind) {
+    case 'project': {
+      const row = world.project.get(project)
+      return row === undefined ? [] : [row]
+    }
+    case 'host':
+      return world.host.values()
+    case 'token':
+      return world.token.by('project', project)
+    case 'network':
+      return world.network.by('project', project)
+    case 'subnet':
+      return world.subnet.by('project', project)
+    case 'port':
+      return world.port.by('project', project)
+    case 'image':
+      return world.image.by('project', project)
+    case 'set':
+      return world.set.by('project', project)
+    case 'operation':
+      return world.operation.by('project', project)
   }
 }
 
@@ -79,22 +116,63 @@ const watchable: readonly WatchKind[] = [
   'operation',
 ]
 
-/** Which shown objects a change of a row alters: a set shows its host's state and its ports too. */
-function alteredBy(world: World, change: Change): { kind: WatchKind; id: string }[] {
-  const kind: WorldKind = change.kind
+interface Altered {
+  readonly kind: WatchKind
+  readonly id: string
+}
+
+/** Which shown objects a change of a row alters: a set shows its ports, a network counts them, and so on. */
+function alteredBy(world: World, change: PastChange): Altered[] {
+  const { kind, id, before, after } = change
+  const all = (what: WatchKind, ids: readonly (string | null | undefined)[]): Altered[] =>
+    ids.flatMap((one) => (typeof one === 'string' ? [{ kind: what, id: one }] : []))
+  const isNewOrGone = before === undefined || after === undefined
   switch (kind) {
     case 'account':
       return []
     case 'setFound':
-      return [{ kind: 'set', id: change.id }]
+      return [{ kind: 'set', id }]
     case 'host':
       return [
-        { kind: 'host', id: change.id },
-        ...world.set.by('host', change.id).map((set) => ({ kind: 'set' as const, id: set.id })),
+        { kind, id },
+        ...all(
+          'set',
+          world.set.by('host', id).map((set) => set.id),
+        ),
       ]
+    case 'set': {
+      const isMoved = before?.hostId !== after?.hostId || before?.wanted !== after?.wanted
+      const ports = isMoved ? world.port.by('set', id).map((port) => port.id) : []
+      return [
+        { kind, id },
+        ...all('host', isMoved ? [before?.hostId, after?.hostId] : []),
+        ...all('port', ports),
+        ...all(
+          'image',
+          isNewOrGone ? [...(before?.imageIds ?? []), ...(after?.imageIds ?? [])] : [],
+        ),
+      ]
+    }
+    case 'port':
+      return [
+        { kind, id },
+        ...all('set', [before?.setId, after?.setId]),
+        ...all('network', isNewOrGone ? [before?.networkId, after?.networkId] : []),
+        ...all('subnet', isNewOrGone ? [before?.subnetId, after?.subnetId] : []),
+      ]
+    case 'subnet':
+      return [{ kind, id }, ...all('network', [before?.networkId, after?.networkId])]
     default:
-      return [{ kind, id: change.id }]
+      return [{ kind, id }]
   }
+}
+
+/** Each altered object once, as one revision may alter it in several ways. */
+function alteredIn(world: World, set: PastChangeSet): Altered[] {
+  const altered = new Map<string, Altered>()
+  for (const change of set.changes)
+    for (const one of alteredBy(world, change)) altered.set(`${one.kind}/${one.id}`, one)
+  return [...altered.values()]
 }
 
 /** Events of everything that the caller may see, from now or from a revision on. RESYNC if that is too long ago. */
@@ -111,23 +189,25 @@ export async function* watch(
   const { caller, asked, signal, isStillAllowed } = deps
   const isOperator = mayAct(caller.role, 'operator')
   const project = projectOf(caller)
-  const owners = new Map<string, string | null>()
+  /** What the watcher knows of, so that it can hear of the end of it. */
+  const told = new Set<string>()
   const kinds = asked.kinds ?? watchable
-  const mayShow = (kind: WatchKind, shown: Pick<Shown, 'projectId'>): boolean => {
-    if (kind === 'host') return isOperator
-    if (kind === 'token' && !mayAct(caller.role, 'owner')) return false
-    return shown.projectId === project
+  const mayShow = (kind: WatchKind, outline: RowOutline): boolean => {
+    if (!kinds.includes(kind)) return false
+    if (kind === 'host' ? !isOperator : outline.projectId !== project) return false
+    return kind !== 'token' || mayAct(caller.role, 'owner')
   }
+  const isAsked = (kind: WatchKind, id: string, outline: RowOutline): boolean =>
+    mayShow(kind, outline) &&
+    (asked.id === undefined || asked.id === id || asked.id === outline.name)
   const eventOf = (kind: WatchKind, id: string, revision: number): WatchEvent | undefined => {
-    if (!kinds.includes(kind)) return undefined
-    const shown = show(world, kind, id)
+    const outline = outlineNow(world, kind, id)
     const key = `${kind}/${id}`
-    if (shown === undefined)
-      return owners.delete(key) ? { type: 'removed', revision, kind, id, object: null } : undefined
-    if (!mayShow(kind, shown)) return undefined
-    if (asked.id !== undefined && asked.id !== id && asked.id !== shown.name) return undefined
-    owners.set(key, shown.projectId)
-    return { type: 'change', revision, kind, id, object: shown.object }
+    if (outline === undefined)
+      return told.delete(key) ? { type: 'removed', revision, kind, id, object: null } : undefined
+    if (!isAsked(kind, id, outline)) return undefined
+    told.add(key)
+    return { type: 'change', revision, kind, id, object: show(world, kind, id) }
   }
 
   // Another server was ahead of this one when it told the revision; one that never comes is of another record.
@@ -141,84 +221,75 @@ export async function* watch(
     const missed = asked.from === undefined ? undefined : world.changesSince(asked.from)
     if (asked.from !== undefined && missed === undefined)
       throw new PlatformError('RESYNC', { from: asked.from, now: world.revision })
-    // What is there now is known to the watcher, or is told to it first; so its later removal can be told too.
-    const first: WatchEvent[] = []
-    for (const kind of kinds)
-      for (const row of world[kind].values())
-        first.push(...present(eventOf(kind, row.id, world.revision)))
-    const revision = world.revision
-    if (missed === undefined) yield* first
-    else yield* replay(missed, { world, kinds, eventOf, mayShow, id: asked.id })
+    const { revision } = world
+    const present = kinds.flatMap((kind) =>
+      [...rowsOf(world, kind, project)].map(({ id }) => ({ kind, id })),
+    )
+    if (missed === undefined) {
+      // Made one by one, at the pace of the reader; what changes meanwhile is told again afterwards.
+      for (const { kind, id } of present) {
+        if (!isStillAllowed()) return
+        yield* events(eventOf(kind, id, revision))
+      }
+    } else {
+      // What is there now is known to the watcher, or is told below; so its later removal can be told too.
+      for (const { kind, id } of present) {
+        const outline = outlineNow(world, kind, id)
+        if (outline !== undefined && isAsked(kind, id, outline)) told.add(`${kind}/${id}`)
+      }
+      yield* replay(missed, { world, eventOf, isAsked })
+    }
     yield { type: 'synced', revision, kind: null, id: null, object: null }
     for await (const set of queue) {
       if (!isStillAllowed()) return
-      for (const change of set.changes) {
-        for (const altered of alteredBy(world, change))
-          yield* present(eventOf(altered.kind, altered.id, set.revision))
-      }
+      for (const { kind, id } of alteredIn(world, set))
+        yield* events(eventOf(kind, id, set.revision))
     }
   } finally {
     queue.close()
   }
 }
 
-function present(event: WatchEvent | undefined): WatchEvent[] {
+function events(event: WatchEvent | undefined): WatchEvent[] {
   return event === undefined ? [] : [event]
 }
 
 /** Each object that changed once, as it is now: intermediate states are gone, the last one is told. */
 function* replay(
-  missed: readonly ChangeSet[],
+  missed: readonly PastChangeSet[],
   deps: {
     world: World
-    kinds: readonly WatchKind[]
     eventOf: (kind: WatchKind, id: string, revision: number) => WatchEvent | undefined
-    mayShow: (kind: WatchKind, shown: Pick<Shown, 'projectId'>) => boolean
-    /** Only this object, by id or name. */
-    id: string | undefined
+    isAsked: (kind: WatchKind, id: string, outline: RowOutline) => boolean
   },
 ): Generator<WatchEvent> {
-  const altered = new Map<string, { kind: WatchKind; id: string; revision: number; was: Was }>()
+  const { world, eventOf, isAsked } = deps
+  const altered = new Map<string, Altered & { revision: number; was: RowOutline | undefined }>()
   for (const set of missed) {
     for (const change of set.changes) {
-      for (const one of alteredBy(deps.world, change)) {
-        const was = one.kind === change.kind ? wasBefore(change) : undefined
-        altered.set(`${one.kind}/${one.id}`, { ...one, revision: set.revision, was })
+      for (const one of alteredBy(world, change)) {
+        const key = `${one.kind}/${one.id}`
+        // Whose it was, so that only those who could see it hear of its end; another row may have altered it since.
+        const was = (one.kind === change.kind ? change.before : undefined) ?? altered.get(key)?.was
+        altered.set(key, { ...one, revision: set.revision, was })
       }
     }
   }
   for (const { kind, id, revision, was } of altered.values()) {
-    const event = deps.eventOf(kind, id, revision)
+    const event = eventOf(kind, id, revision)
     if (event !== undefined) yield event
     else if (
       was !== undefined &&
-      deps.kinds.includes(kind) &&
-      show(deps.world, kind, id) === undefined &&
-      deps.mayShow(kind, was) &&
-      (deps.id === undefined || deps.id === id || deps.id === was.name)
+      outlineNow(world, kind, id) === undefined &&
+      isAsked(kind, id, was)
     )
       yield { type: 'removed', revision, kind, id, object: null }
   }
 }
 
-type Was = { readonly projectId: string | null; readonly name: string } | undefined
-
-/** Whose a row was, and its name, so that only those who could see it hear of its end. */
-function wasBefore({ kind, id, before }: Change): Was {
-  if (before === undefined) return undefined
-  const name = kind === 'operation' ? textOf(before, 'resourceName') : textOf(before, 'name')
-  const projectId = kind === 'project' ? id : textOf(before, 'projectId')
-  return { projectId: projectId ?? null, name: name ?? '' }
-}
-
-function textOf(row: object, field: string): string | undefined {
-  const value: unknown = Object.entries(row).find(([key]) => key === field)?.[1]
-  return typeof value === 'string' ? value : undefined
-}
-
 /** Change sets between the world, which does not wait, and a watcher, which may. */
-class EventQueue implements AsyncIterable<ChangeSet> {
-  #sets: ChangeSet[] = []
+class EventQueue implements AsyncIterable<PastChangeSet> {
+  #sets: PastChangeSet[] = []
   #wake: (() => void) | undefined
   #unsubscribe: () => void
   #signal: AbortSignal
@@ -228,7 +299,7 @@ class EventQueue implements AsyncIterable<ChangeSet> {
     this.#signal = signal
     this.#unsubscribe = world.subscribe((set) => {
       if (this.#sets.length >= WATCHER_EVENTS_MAX) this.#overflown = true
-      else this.#sets.push(set)
+      else this.#sets.push(outlineOf(set))
       this.#wake?.()
     })
     signal.addEventListener('abort', () => this.#wake?.(), { once: true })
@@ -239,7 +310,7 @@ class EventQueue implements AsyncIterable<ChangeSet> {
     this.#sets = []
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<ChangeSet> {
+  async *[Symbol.asyncIterator](): AsyncGenerator<PastChangeSet> {
     while (!this.#signal.aborted && !this.#overflown) {
       const set = this.#sets.shift()
       if (set !== undefined) {

@@ -26,7 +26,12 @@ const CALLS_MAX = 64
 /** What hosts may ask besides their session. */
 export interface HostCalls {
   join(asked: z.infer<typeof joinRequest>): Promise<CertificateReply>
-  renew(asked: { hostId: HostId; certificateRequest: string }): Promise<CertificateReply>
+  /** `serial`: of the certificate that was shown, lower-case hex. */
+  renew(asked: {
+    hostId: HostId
+    serial: string
+    certificateRequest: string
+  }): Promise<CertificateReply>
   imageToken(asked: {
     hostId: HostId
     repository: string
@@ -78,13 +83,16 @@ async function answer(
     case 'POST /host/v1/join':
       return sendJson(response, await calls.join(await readBody(request, joinRequest)))
     case 'POST /host/v1/renew': {
-      const hostId = hostIdOf(await authenticate())
+      const identity = await authenticate()
       const body = await readBody(request, renewRequest)
-      return sendJson(response, await calls.renew({ hostId, ...body }))
+      const shown = { hostId: hostIdOf(identity), serial: identity.serial }
+      return sendJson(response, await calls.renew({ ...shown, ...body }))
     }
     case 'POST /host/v1/image-token': {
-      const hostId = hostIdOf(await authenticate())
+      await authenticate()
       const body = await readBody(request, imageTokenRequest)
+      // Once more, since whoever asks decides how long the body takes.
+      const hostId = hostIdOf(await authenticate())
       return sendJson(response, await calls.imageToken({ hostId, ...body }))
     }
     default:

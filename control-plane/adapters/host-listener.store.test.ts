@@ -11,7 +11,7 @@ import { silentLog, systemClock, systemRandom } from '@nubo/runtime'
 import { helloOf, inviteHost, placeSet } from '../domains/fleet/testing/region.ts'
 import { closeCodes } from '../host-sessions/index.ts'
 import { createSecretStore } from '../domains/fleet/index.ts'
-import { openCertificateAuthority } from './certificates.ts'
+import { HOST_CERTIFICATE_VALIDITY_MS, openCertificateAuthority } from './certificates.ts'
 import { HostListener } from './host-listener.ts'
 import {
   call,
@@ -169,28 +169,58 @@ describe('a session is refused', () => {
   test('with a certificate that has run out', async (context) => {
     const server = await startServer(context)
     const identity = await joinAgent(server, 'h1')
-    const line = server.world.host.get(identity.hostId)?.certificateSerial
-    const past = { ...systemClock, nowMs: () => systemClock.nowMs() - 8 * 86_400_000 }
-    const pastAuthority = await openCertificateAuthority({
-      secrets: createSecretStore({
-        database: server.database,
-        key: SEALING_KEY,
-        clock: past,
-        random: systemRandom,
-      }),
-      region: 'test',
-      clock: past,
-      random: systemRandom,
-    })
-    const { key, certificateRequest } = await newKeyAndRequest()
-    const issued = await pastAuthority.issueHost({
-      hostId: idOf(identity),
-      certificateRequest,
-      serial: `${line}0000000000000000`,
-    })
-    await refused(dialSession(server, { key, cert: issued.certificatePem }))
+    await refused(dialSession(server, await certifyFor(server, identity, -86_400_000)))
+  })
+
+  test('when its certificate runs out, also by a TLS session that began before', async (context) => {
+    const server = await startServer(context)
+    const joined = await joinAgent(server, 'h1')
+    const identity = { ...joined, ...(await certifyFor(server, joined, 5_000)) }
+    const agent = await connectAgent(server, identity)
+    const { cert, key, ca } = identity
+    const dialled = { host: '127.0.0.1', port: server.hostPort, cert, key, ca }
+    const first = connectTls(dialled)
+    first.on('error', () => undefined)
+    const [session] = await once(first, 'session', { signal: AbortSignal.timeout(5_000) })
+    first.destroy()
+    while (agent.closed === undefined) {
+      agent.send({ type: 'heartbeat', sequence: 0 })
+      await sleep(200, undefined, { signal: context.signal })
+    }
+    assert.equal(agent.closed.code, closeCodes.refused)
+    const resumed = connectTls({ ...dialled, session })
+    resumed.write('POST /host/v1/renew HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n')
+    const [answer] = await once(resumed, 'data', { signal: AbortSignal.timeout(5_000) })
+    assert.equal(resumed.isSessionReused(), true)
+    assert.match(String(answer), /^HTTP\/1\.1 401 /)
+    resumed.destroy()
   })
 })
+
+/** A key and a certificate of the present line of a host, which ends after `leftMs`. */
+async function certifyFor(
+  server: ContractServer,
+  identity: AgentIdentity,
+  leftMs: number,
+): Promise<{ key: string; cert: string }> {
+  const line = server.world.host.get(identity.hostId)?.certificateSerial
+  const shiftMs = HOST_CERTIFICATE_VALIDITY_MS - leftMs
+  const clock = { ...systemClock, nowMs: () => systemClock.nowMs() - shiftMs }
+  const { database } = server
+  const authority = await openCertificateAuthority({
+    secrets: createSecretStore({ database, key: SEALING_KEY, clock, random: systemRandom }),
+    region: 'test',
+    clock,
+    random: systemRandom,
+  })
+  const { key, certificateRequest } = await newKeyAndRequest()
+  const issued = await authority.issueHost({
+    hostId: idOf(identity),
+    certificateRequest,
+    serial: `${line}0000000000000000`,
+  })
+  return { key, cert: issued.certificatePem }
+}
 
 describe('a hostile agent with a good certificate', () => {
   const offences: [string, number, (agent: TestSocket, identity: AgentIdentity) => void][] = [
@@ -255,7 +285,7 @@ describe('a hostile agent with a good certificate', () => {
         reason: null,
         containers: [],
       }
-      return { type: 'found', full: false, wantedRevision: null, sets: [set] }
+      return { type: 'found', full: false, last: true, wantedRevision: null, sets: [set] }
     }
     const thief = await connectAgent(server, bad)
     thief.send(report(1))

@@ -179,8 +179,14 @@ async function authenticate(
 ): Promise<HostIdentity> {
   const { socket } = request
   const identity = socket instanceof TLSSocket && socket.authorized ? identityOf(socket) : undefined
-  if (identity === undefined) {
-    const reason = socket instanceof TLSSocket ? String(socket.authorizationError) : 'no TLS'
+  // TLS looks at the dates when a session begins, but not when it is resumed, and that can be done again and again.
+  const hasExpired = identity !== undefined && deps.clock.nowMs() > identity.expiresAtMs
+  if (identity === undefined || hasExpired) {
+    const reason = hasExpired
+      ? 'CERT_HAS_EXPIRED'
+      : socket instanceof TLSSocket
+        ? String(socket.authorizationError)
+        : 'no TLS'
     throw new PlatformError(
       'UNAUTHENTICATED',
       { reason, next: 'join the region' },
@@ -200,11 +206,15 @@ async function authenticate(
 }
 
 /** Our CA puts exactly one name into a host's certificate. */
-function identityOf(socket: TLSSocket): HostIdentity | undefined {
+function identityOf(socket: TLSSocket): Required<HostIdentity> | undefined {
   const certificate = socket.getPeerX509Certificate()
   const hostId = /^URI:nubo:host:([0-9a-f-]{36})$/.exec(certificate?.subjectAltName ?? '')?.[1]
   if (certificate === undefined || hostId === undefined) return undefined
-  return { hostId, serial: certificate.serialNumber.toLowerCase() }
+  return {
+    hostId,
+    serial: certificate.serialNumber.toLowerCase(),
+    expiresAtMs: certificate.validToDate.getTime(),
+  }
 }
 
 async function listen(server: Server, { bind, log }: HostListenerDeps): Promise<void> {

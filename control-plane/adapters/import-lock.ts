@@ -26,7 +26,7 @@ export function createImportLock(deps: { database: Database<Tables>; clock: Cloc
         held = await database.tryLead(IMPORT_LOCK, { shared: true })
       }
       try {
-        return await work()
+        return await work(held.signal)
       } finally {
         await held.release()
       }
@@ -35,7 +35,7 @@ export function createImportLock(deps: { database: Database<Tables>; clock: Cloc
       const held = await database.tryLead(IMPORT_LOCK)
       if (held === undefined) return false
       try {
-        await work()
+        await work(held.signal)
         return true
       } finally {
         await held.release()

@@ -167,11 +167,13 @@ test('the collection removes what no image names, and nothing else', async () =>
   const gone = await push('project-a/gone', 'this goes')
   await registry.deleteManifest('project-a/gone', gone.manifest)
   await registry.deleteManifest('project-a/gone', gone.manifest)
-  await registry.collectGarbage()
+  const unknown = await push('project-a/unknown/id', 'nobody recorded this')
+  await registry.collectGarbage(new Set(['project-a/kept', 'project-a/gone']), signal)
   const fileOf = (digest: string): string =>
     join(storageDir, 'docker/registry/v2/blobs/sha256', digest.slice(7, 9), digest.slice(7), 'data')
   assert.ok(existsSync(fileOf(kept.layer)))
   assert.ok(!existsSync(fileOf(gone.layer)))
+  assert.ok(!existsSync(fileOf(unknown.layer)))
   assert.equal(await registry.hasBlob('project-a/kept', kept.layer), true)
   // The same image can come again.
   assert.equal((await push('project-a/gone', 'this goes')).manifest, gone.manifest)

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs'
+import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { request as httpsRequest } from 'node:https'
 import type { IncomingMessage } from 'node:http'
@@ -140,16 +141,33 @@ export function createRegistryClient(deps: {
       )
     },
 
-    collectGarbage: async () => {
+    collectGarbage: async (kept, signal) => {
       // On a registry that never stored anything the collection fails.
       if (!existsSync(join(deps.storageDir, 'docker/registry/v2/blobs/sha256'))) return
+      const folder = join(deps.storageDir, 'docker/registry/v2/repositories')
+      for await (const repository of repositoriesIn(folder)) {
+        signal.throwIfAborted()
+        if (!kept.has(repository)) await rm(join(folder, repository), { recursive: true })
+      }
       await run({
+        signal,
         argv: ['docker-registry', 'garbage-collect', '--delete-untagged', deps.configFile],
         timeoutMs: COLLECT_TIMEOUT_MS,
         outputBytesMax: 64 << 20,
       })
     },
   }
+}
+
+/** Paths of repositories: folders that hold the registry's own, whose names begin with an underscore. */
+async function* repositoriesIn(folder: string, below = ''): AsyncGenerator<string> {
+  const entries = await readdir(join(folder, below), { withFileTypes: true })
+  if (entries.some((entry) => entry.name.startsWith('_'))) {
+    yield below
+    return
+  }
+  for (const entry of entries)
+    if (entry.isDirectory()) yield* repositoriesIn(folder, join(below, entry.name))
 }
 
 function splitAddress(address: string): [host: string, port: number] {

@@ -6,6 +6,7 @@ import type { FoundReport, FoundSet } from '@nubo/contracts/host'
 import { silentLog } from '@nubo/runtime'
 import { World } from '../world/index.ts'
 import { FoundQueue, judgeFound, mergeReports, STALE_REPORTS_MAX } from './found.ts'
+import type { HostReport } from './needs.ts'
 import { change, gone, hostId, put, setId, setRow } from './testing/rows.ts'
 
 function foundSet(n: number, changes: Partial<FoundSet> = {}): FoundSet {
@@ -22,11 +23,11 @@ function foundSet(n: number, changes: Partial<FoundSet> = {}): FoundSet {
 }
 
 function report(sets: FoundSet[], changes: Partial<FoundReport> = {}): FoundReport {
-  return { type: 'found', full: false, wantedRevision: null, sets, ...changes }
+  return { type: 'found', full: false, last: true, wantedRevision: null, sets, ...changes }
 }
 
 /** Set 1 at epoch 2 on host 1, set 2 at epoch 2 on host 2. */
-function start(record?: (report: FoundReport) => Promise<void>) {
+function start(record?: (report: HostReport) => Promise<void>) {
   const clock = new VirtualClock()
   const world = new World(clock)
   change(
@@ -34,7 +35,7 @@ function start(record?: (report: FoundReport) => Promise<void>) {
     put('set', setRow(1, { hostId: hostId(1), epoch: 2 })),
     put('set', setRow(2, { hostId: hostId(2), epoch: 2 })),
   )
-  const recorded: FoundReport[] = []
+  const recorded: HostReport[] = []
   const violations: string[] = []
   const defects: unknown[] = []
   const queue = new FoundQueue({
@@ -116,6 +117,25 @@ describe('the reports of a session', () => {
     )
   })
 
+  test('a full one that comes in parts counts when its last part has come', async () => {
+    const { clock, queue, recorded } = start()
+    queue.add(report([foundSet(1)], { full: true, last: false }))
+    await clock.advance(1_000)
+    assert.deepEqual(recorded, [])
+    queue.add(report([foundSet(7)], { full: true, last: true }))
+    await clock.advance(1)
+    assert.deepEqual(recorded, [
+      { sets: [foundSet(1)], full: true, mentioned: new Set([setId(1), setId(7)]) },
+    ])
+  })
+
+  test('what was refused in a full one was spoken of all the same', async () => {
+    const { clock, queue, recorded } = start()
+    queue.add(report([foundSet(1, { epoch: 1 })], { full: true }))
+    await clock.advance(1)
+    assert.deepEqual(recorded, [{ sets: [], full: true, mentioned: new Set([setId(1)]) }])
+  })
+
   test('are kept while the database is away', async () => {
     let away = true
     const { clock, queue, recorded, defects } = start(async () => {
@@ -126,7 +146,9 @@ describe('the reports of a session', () => {
     queue.add(report([foundSet(1)]))
     away = false
     await clock.advance(1_000)
-    assert.deepEqual(recorded, [report([foundSet(1)], { full: true })])
+    assert.deepEqual(recorded, [
+      { sets: [foundSet(1)], full: true, mentioned: new Set([setId(1)]) },
+    ])
     assert.deepEqual(defects, [])
   })
 

@@ -40,6 +40,7 @@ export function mergeReports(earlier: FoundReport, later: FoundReport): FoundRep
   return {
     type: 'found',
     full: earlier.full,
+    last: true,
     wantedRevision: later.wantedRevision ?? earlier.wantedRevision,
     sets: [...sets.values()],
   }
@@ -62,6 +63,8 @@ export class FoundQueue {
   readonly #deps: FoundQueueDeps
   readonly #stop = new AbortController()
   #pending: FoundReport | undefined
+  /** Parts of a full report whose last part has not come yet. */
+  #parts: FoundReport | undefined
   #running: Promise<void> | undefined
   #staleReports = 0
 
@@ -69,7 +72,9 @@ export class FoundQueue {
     this.#deps = deps
   }
 
-  add(report: FoundReport): void {
+  add(part: FoundReport): void {
+    const report = this.#assembled(part)
+    if (report === undefined) return
     this.#pending = this.#pending === undefined ? report : mergeReports(this.#pending, report)
     if (this.#pending.sets.length > PENDING_SETS_MAX) {
       this.#deps.onViolation(`more than ${PENDING_SETS_MAX} sets reported`)
@@ -78,6 +83,17 @@ export class FoundQueue {
     this.#running ??= this.#run().finally(() => {
       this.#running = undefined
     })
+  }
+
+  /** A report in one message, or all of one that was cut; undefined until its last part is here. */
+  #assembled(part: FoundReport): FoundReport | undefined {
+    if (!part.full || (part.last && this.#parts === undefined)) return part
+    const sets = [...(this.#parts?.sets ?? []), ...part.sets]
+    this.#parts = part.last ? undefined : { ...part, sets }
+    if (part.last) return { ...part, sets }
+    if (sets.length > PENDING_SETS_MAX)
+      this.#deps.onViolation(`more than ${PENDING_SETS_MAX} sets reported`)
+    return undefined
   }
 
   /** What waits is dropped: the host's next session begins with a full report. */
@@ -120,7 +136,10 @@ export class FoundQueue {
     }
     const sets = this.#admissible(report)
     if (this.#stop.signal.aborted || sets === undefined) return
-    if (sets.length > 0 || report.full) await events.recordFound(hostId, { ...report, sets })
+    if (sets.length === 0 && !report.full) return
+    // What was refused was spoken of all the same: it is not gone.
+    const mentioned = new Set(report.sets.map((found) => found.id))
+    await events.recordFound(hostId, { sets, full: report.full, mentioned })
   }
 
   /** Undefined after a violation. */

@@ -103,7 +103,10 @@ class Sessions implements HostSessions {
   async start(): Promise<void> {
     await this.#deps.commands.listen((payload) => this.#onCommand(payload))
     this.#sweep = every(this.#deps.clock, SWEEP_PERIOD_MS, () => {
-      for (const session of this.#all) session.checkSilence()
+      for (const session of this.#all) {
+        session.checkSilence()
+        session.checkExpiry()
+      }
     })
     this.streams.start()
   }

@@ -8,6 +8,7 @@ export {
   type HostIdentity,
   type HostMembership,
   type HostPresence,
+  type HostReport,
   type StreamFrame,
   type StreamSocket,
 } from './needs.ts'

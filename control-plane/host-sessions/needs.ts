@@ -1,5 +1,5 @@
 import type { HostId } from '@nubo/base'
-import type { FoundReport, Hello } from '@nubo/contracts/host'
+import type { FoundSet, Hello } from '@nubo/contracts/host'
 
 /**
  * One connection of an agent, whatever carries it: a WebSocket (adapters/host-listener.ts) or a pair of queues in the
@@ -22,6 +22,8 @@ export interface HostIdentity {
   readonly hostId: string
   /** Lower-case hex. */
   readonly serial: string
+  /** When the certificate ends, and with it a session that began with it. Absent: never (simulated hosts). */
+  readonly expiresAtMs?: number
 }
 
 /** Who is there, for all servers of the region; fleet implements it. */
@@ -41,9 +43,17 @@ export interface HostMembership {
   isAdmitted(identity: HostIdentity): boolean
 }
 
+/** A whole report of a host, its refused parts left out. */
+export interface HostReport {
+  readonly sets: readonly FoundSet[]
+  /** Sets that are not `mentioned` do not exist on the host. */
+  readonly full: boolean
+  readonly mentioned: ReadonlySet<string>
+}
+
 /** What hosts report; compute implements it. Called for one host at a time, with its own sets at their present epochs. */
 export interface HostEvents {
-  recordFound(hostId: HostId, report: FoundReport): Promise<void>
+  recordFound(hostId: HostId, report: HostReport): Promise<void>
 }
 
 /** Tells every server process of the region, this one too; a lost message is noticed by a deadline. */

@@ -2,16 +2,12 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { PlatformError, seededRandom, type HostId, VirtualClock } from '@nubo/base'
-import {
-  HOST_MESSAGE_BYTES_MAX,
-  type AgentMessage,
-  type FoundReport,
-  type Hello,
-} from '@nubo/contracts/host'
+import { HOST_MESSAGE_BYTES_MAX, type AgentMessage, type Hello } from '@nubo/contracts/host'
 import { silentLog } from '@nubo/runtime'
 import { World } from '../world/index.ts'
 import { closeCodes } from './close-codes.ts'
 import { createHostSessions } from './host-sessions.ts'
+import type { HostReport } from './needs.ts'
 import { HELLO_TIMEOUT_MS, SESSION_SILENCE_MAX_MS } from './session.ts'
 import { FakeChannel } from './testing/fake-channel.ts'
 import {
@@ -66,7 +62,7 @@ async function start() {
     put('network', networkRow(1)),
   )
   const heard: string[] = []
-  const found: FoundReport[] = []
+  const found: HostReport[] = []
   const commands: string[] = []
   const server = { connect: async () => {}, leases: true }
   const sessions = createHostSessions({
@@ -121,7 +117,13 @@ async function start() {
 const closedWith = (channel: FakeChannel): number | undefined => channel.closed?.code
 
 const heartbeat = (sequence: number): AgentMessage => ({ type: 'heartbeat', sequence })
-const noSets: AgentMessage = { type: 'found', full: true, wantedRevision: null, sets: [] }
+const noSets: AgentMessage = {
+  type: 'found',
+  full: true,
+  last: true,
+  wantedRevision: null,
+  sets: [],
+}
 
 describe('a session that goes well', () => {
   test('is welcomed, gets its snapshot, then each change at once', async () => {
@@ -186,6 +188,21 @@ describe('a session that goes well', () => {
   })
 })
 
+describe('a session stays bounded', () => {
+  test('when its agent asks for answers and reads none', async () => {
+    const { connect, heard } = await start()
+    const channel = await connect()
+    channel.take('wanted')
+    channel.bufferedBytes = 2 * HOST_MESSAGE_BYTES_MAX + 1
+    for (let round = 0; round < 1_000; round++) channel.say(heartbeat(round))
+    assert.deepEqual(channel.take('heartbeat-answer'), [])
+    assert.equal(heard.length, 1_000)
+    channel.bufferedBytes = 0
+    channel.say(heartbeat(1_000))
+    assert.equal(channel.take('heartbeat-answer').length, 1)
+  })
+})
+
 describe('a session is closed for', () => {
   const violations: [string, (channel: FakeChannel) => void][] = [
     ['a heartbeat before hello', (channel) => channel.say(heartbeat(0))],
@@ -241,6 +258,21 @@ describe('a session is closed for', () => {
     assert.equal(closedWith(channel), closeCodes.silent)
   })
 
+  test('a certificate that expires while it is connected', async () => {
+    const { clock, sessions } = await start()
+    const channel = new FakeChannel()
+    const expiresAtMs = clock.nowMs() + 10_000
+    sessions.accept(channel, { hostId: hostId(1), serial: SERIAL, expiresAtMs })
+    channel.say(hello(1))
+    for (let second = 0; second < 9; second++) {
+      await clock.advance(1_000)
+      channel.say(heartbeat(second))
+    }
+    assert.equal(closedWith(channel), undefined)
+    await clock.advance(2_500)
+    assert.equal(closedWith(channel), closeCodes.refused)
+  })
+
   test('a flood before the welcome', async () => {
     const { server, dial } = await start()
     server.connect = () => new Promise(() => {})
@@ -256,6 +288,7 @@ describe('a session is closed for', () => {
     channel.say({
       type: 'found',
       full: false,
+      last: true,
       wantedRevision: null,
       sets: [
         {

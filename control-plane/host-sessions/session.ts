@@ -37,6 +37,8 @@ export const SESSION_SILENCE_MAX_MS = HEARTBEAT_PERIOD_MS * (HEARTBEAT_MISSED_MA
 /** What an agent may say between its hello and our answer; more is a violation. */
 const EARLY_MESSAGES_MAX = 64
 const EARLY_BYTES_MAX = 2 * HOST_MESSAGE_BYTES_MAX
+/** More than what WantedSender puts into a channel, so that an honest agent that lags gets its answers. */
+const UNREAD_BYTES_MAX = 2 * HOST_MESSAGE_BYTES_MAX
 
 export interface ServerAbout {
   readonly name: string
@@ -163,6 +165,16 @@ export class HostSession {
       this.end(closeCodes.silent, `nothing was heard for ${Math.round(silentMs)} ms`)
   }
 
+  /**
+   * Chain and dates were checked when the connection began, and a connection can last for years: without this a stolen
+   * key would serve for as long as its thief stays connected. An agent renews at half-life and comes back at once.
+   */
+  checkExpiry(): void {
+    const { expiresAtMs } = this.#identity
+    if (expiresAtMs !== undefined && this.#deps.clock.nowMs() > expiresAtMs)
+      this.end(closeCodes.refused, 'the certificate of this session has expired; connect anew')
+  }
+
   /** Idempotent. */
   end(code: number, reason: string): void {
     if (this.#state === 'ended') return
@@ -278,6 +290,8 @@ export class HostSession {
       case 'heartbeat': {
         const { presence } = this.#deps
         presence.heard(this.hostId, this.id)
+        // Answers are small, but an agent that asks and asks and reads nothing would have them pile up here.
+        if (this.#channel.bufferedBytes > UNREAD_BYTES_MAX) return
         // Without an answer the host moves on to a server that can record that it lives.
         if (presence.mayGrantLease())
           this.send({

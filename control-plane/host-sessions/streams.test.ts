@@ -16,7 +16,7 @@ import {
   TICKET_VALIDITY_MS,
 } from './streams.ts'
 import { FakeSocket } from './testing/fake-socket.ts'
-import { change, hostId, hostRow, put, setId, setRow, tokenRow } from './testing/rows.ts'
+import { change, gone, hostId, hostRow, put, setId, setRow, tokenRow } from './testing/rows.ts'
 
 const execRequest = (n = 1): StreamRequest => ({
   type: 'exec',
@@ -87,7 +87,8 @@ function start() {
   const expire = () => {
     isAllowed = false
   }
-  return { clock, broker, lines, asked, open, dialAsClient, dialAsHost, connect, revoke, expire }
+  const actions = { open, dialAsClient, dialAsHost, connect, revoke, expire }
+  return { clock, world, broker, lines, asked, ...actions }
 }
 
 const end: StreamControl = { type: 'end', exitCode: 3, error: null }
@@ -243,6 +244,21 @@ describe('a stream ends', () => {
     expired.expire()
     await expired.clock.advance(10_000)
     assert.equal(errorOf(second.client), 'UNAUTHENTICATED')
+  })
+
+  test('when its host is removed or joins anew, and not for other changes of the host', () => {
+    for (const revoking of [
+      gone('host', hostId(1)),
+      put('host', hostRow(1, { certificateSerial: 'bbbbbbbbbbbbbbbb' })),
+    ]) {
+      const { world, connect } = start()
+      const { client, host } = connect()
+      change(world, put('host', hostRow(1, { cordoned: true })))
+      assert.equal(errorOf(client), undefined)
+      change(world, revoking)
+      assert.equal(errorOf(client), 'HOST_UNREACHABLE')
+      assert.equal(host.closed?.code, 1000)
+    }
   })
 
   test('when the server stops', () => {

@@ -53,6 +53,8 @@ interface Stream {
   stage: 'ticket' | 'dialling' | 'open' | 'ended'
   client: { socket: StreamSocket; relay: Relay } | undefined
   host: { socket: StreamSocket; relay: Relay } | undefined
+  /** Which join of the host its certificate was from when it connected. */
+  hostLine: string | null | undefined
   deadline: Timer
   openedAtMs: number
 }
@@ -64,7 +66,7 @@ interface Stream {
  *
  *   ticket    the client has TICKET_VALIDITY_MS to connect
  *   dialling  the host has HOST_DIAL_TIMEOUT_MS to connect
- *   open      until a side closes, the host says `end`, or the caller may no longer
+ *   open      until a side closes, the host says `end`, or the caller or the host may no longer
  *   ended
  */
 export class StreamBroker {
@@ -82,8 +84,9 @@ export class StreamBroker {
   start(): void {
     this.#permission = every(this.#deps.clock, PERMISSION_PERIOD_MS, () => this.#checkPermissions())
     this.#unsubscribe = this.#deps.world.subscribe(({ changes }) => {
-      if (this.#all.size > 0 && changes.some((change) => change.kind === 'token'))
-        this.#checkPermissions()
+      if (this.#all.size === 0) return
+      if (changes.some((change) => change.kind === 'token')) this.#checkPermissions()
+      if (changes.some((change) => change.kind === 'host')) this.#checkHosts()
     })
   }
 
@@ -113,6 +116,7 @@ export class StreamBroker {
       stage: 'ticket',
       client: undefined,
       host: undefined,
+      hostLine: undefined,
       deadline: clock.after(TICKET_VALIDITY_MS, () => this.#finish(stream, undefined)),
       openedAtMs: clock.monotonicMs(),
     }
@@ -181,6 +185,7 @@ export class StreamBroker {
     stream.stage = 'open'
     stream.deadline.cancel()
     stream.host = { socket, relay: new Relay(socket) }
+    stream.hostLine = this.#lineOf(stream)
     socket.send(JSON.stringify(stream.asked.request), () => undefined)
     this.#follow(stream, 'host', stream.host)
     client.relay.connect(socket)
@@ -223,6 +228,18 @@ export class StreamBroker {
       if (!this.#isStillAllowed(stream))
         this.#finish(stream, failure('UNAUTHENTICATED', 'The token was revoked or ran out.'))
     }
+  }
+
+  /** A host that was removed or has joined anew: whoever holds its end came with a certificate that is revoked now. */
+  #checkHosts(): void {
+    for (const stream of this.#all) {
+      if (stream.stage === 'open' && stream.hostLine !== this.#lineOf(stream))
+        this.#finish(stream, failure('HOST_UNREACHABLE', 'The host was removed or joined anew.'))
+    }
+  }
+
+  #lineOf({ asked }: Stream): string | null | undefined {
+    return this.#deps.world.host.get(asked.hostId)?.certificateSerial
   }
 
   #isStillAllowed({ asked }: Stream): boolean {

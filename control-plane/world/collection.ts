@@ -1,14 +1,21 @@
+/** Where an index finds a row: under one key, under several, or (null) not at all. */
+export type KeyOf<Row> = (row: Row) => string | null | readonly string[]
+
+function keysOf<Row>(keyOf: KeyOf<Row>, row: Row): readonly string[] {
+  const key = keyOf(row)
+  return key === null ? [] : typeof key === 'string' ? [key] : key
+}
+
 /**
  * Rows of one kind by id, with indexes that are kept up as rows come and go.
  * Declared indexes are the only way to find rows by anything but their id, so that no read scans by accident.
  */
 export class Collection<Row extends { readonly id: string }, IndexName extends string> {
   readonly #rows = new Map<string, Row>()
-  readonly #keys: Readonly<Record<IndexName, (row: Row) => string | null>>
+  readonly #keys: Readonly<Record<IndexName, KeyOf<Row>>>
   readonly #indexes: Record<IndexName, Map<string, Set<string>>>
 
-  /** A key of null leaves the row out of that index. */
-  constructor(keys: Readonly<Record<IndexName, (row: Row) => string | null>>) {
+  constructor(keys: Readonly<Record<IndexName, KeyOf<Row>>>) {
     this.#keys = keys
     // proof of the casts: built from the keys of the very record
     this.#indexes = Object.fromEntries(
@@ -52,11 +59,11 @@ export class Collection<Row extends { readonly id: string }, IndexName extends s
     const before = this.remove(row.id)
     this.#rows.set(row.id, row)
     for (const name of this.#indexNames()) {
-      const key = this.#keys[name](row)
-      if (key === null) continue
-      const ids = this.#indexes[name].get(key)
-      if (ids === undefined) this.#indexes[name].set(key, new Set([row.id]))
-      else ids.add(row.id)
+      for (const key of keysOf(this.#keys[name], row)) {
+        const ids = this.#indexes[name].get(key)
+        if (ids === undefined) this.#indexes[name].set(key, new Set([row.id]))
+        else ids.add(row.id)
+      }
     }
     return before
   }
@@ -66,11 +73,11 @@ export class Collection<Row extends { readonly id: string }, IndexName extends s
     if (row === undefined) return undefined
     this.#rows.delete(id)
     for (const name of this.#indexNames()) {
-      const key = this.#keys[name](row)
-      if (key === null) continue
-      const ids = this.#indexes[name].get(key)
-      ids?.delete(id)
-      if (ids?.size === 0) this.#indexes[name].delete(key)
+      for (const key of keysOf(this.#keys[name], row)) {
+        const ids = this.#indexes[name].get(key)
+        ids?.delete(id)
+        if (ids?.size === 0) this.#indexes[name].delete(key)
+      }
     }
     return row
   }

@@ -74,7 +74,7 @@ async function append(tx: Tx, rows: Map<WorldKind, Set<string>>, atMs: number): 
     // Locked, since a row that was touched but not changed could change before the revision is ours: what we then
     // append would be older than what the revision before it says, and every world would keep it.
     const found = await sql<{ id: string; body: string }>`
-      select id::text as id, to_jsonb(t)::text as body from ${sql.table(tableOfKind[kind])} t where id = any(${[...ids]}::uuid[])`.execute(
+      select id::text as id, to_jsonb(t)::text as body from ${sql.table(tableOfKind[kind])} t where id = any(${[...ids]}::uuid[]) for share`.execute(
       tx,
     )
     const bodies = new Map(found.rows.map((row) => [row.id, row.body]))

@@ -33,7 +33,15 @@ export class FeedReader {
   async start(): Promise<void> {
     const { database, clock } = this.#deps
     await database.listen(FEED_CHANNEL, () => this.wake())
-    await this.#resync()
+    // Notifications that come meanwhile wait: two readers at once could take the world back in time.
+    const loading = this.#resync()
+    this.#reading = loading.catch(() => undefined)
+    try {
+      await loading
+    } finally {
+      this.#reading = undefined
+    }
+    this.wake()
     this.#poll = every(clock, POLL_PERIOD_MS, () => this.#readLogged())
   }
 

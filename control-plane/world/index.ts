@@ -1,6 +1,13 @@
 export { createCatchUp, type CatchUp } from './catch-up.ts'
 export { commit, readTables, worldKinds, type Touched, type Tx, type WorldKind } from './commit.ts'
 export { FeedReader } from './feed.ts'
+export {
+  outlineOf,
+  rowOutline,
+  type PastChange,
+  type PastChangeSet,
+  type RowOutline,
+} from './outline.ts'
 export { page } from './page.ts'
 export { dropOldFeed } from './retention.ts'
 export { createRecorder, type Recorder } from './recorder.ts'

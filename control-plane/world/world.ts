@@ -1,6 +1,7 @@
 import { PlatformError, type Clock } from '@nubo/base'
 import { Collection } from './collection.ts'
 import type { WorldKind } from './commit.ts'
+import { outlineOf, type PastChangeSet } from './outline.ts'
 import type {
   HostRow,
   ImageRow,
@@ -64,10 +65,11 @@ export class World {
     name: named,
     project: (row) => row.projectId,
   })
-  readonly set = new Collection<SetRow, 'name' | 'project' | 'host' | 'unplaced'>({
+  readonly set = new Collection<SetRow, 'name' | 'project' | 'host' | 'image' | 'unplaced'>({
     name: named,
     project: (row) => row.projectId,
     host: (row) => row.hostId,
+    image: (row) => row.containers.map((container) => container.imageId),
     unplaced: (row) => (row.hostId === null ? 'yes' : null),
   })
   readonly setFound = new Collection<SetFoundRow, 'host'>({ host: (row) => row.hostId })
@@ -91,7 +93,7 @@ export class World {
   readonly #clock: Clock
   readonly #listeners = new Set<(changes: ChangeSet) => void>()
   readonly #waiters = new Set<{ revision: number; resolve: () => void }>()
-  #history: ChangeSet[] = []
+  #history: PastChangeSet[] = []
   #revision = 0
   #isLoaded = false
 
@@ -121,7 +123,7 @@ export class World {
     this.#revision = revision
     const set: ChangeSet = { revision, changes }
     // The first rows are what there is, not what this revision changed: nobody can resume from before them.
-    if (this.#isLoaded) this.#history.push(set)
+    if (this.#isLoaded) this.#history.push(outlineOf(set))
     this.#isLoaded = true
     if (this.#history.length > HISTORY_CHANGE_SETS_MAX * 1.5)
       this.#history = this.#history.slice(-HISTORY_CHANGE_SETS_MAX)
@@ -140,7 +142,7 @@ export class World {
   }
 
   /** Change sets after `revision`; undefined when the history does not reach back that far. */
-  changesSince(revision: number): ChangeSet[] | undefined {
+  changesSince(revision: number): PastChangeSet[] | undefined {
     if (revision >= this.#revision) return []
     const first = this.#history[0]
     if (first === undefined || first.revision > revision + 1) return undefined

@@ -65,7 +65,7 @@ function make(change: Partial<SessionNeeds> = {}) {
     onWanted: (update) => {
       seen.wanted.push(update)
       if (update.last) seen.revision = update.revision
-      return update.last
+      return update.last ? 'stored' : 'partial'
     },
     onLease: (untilMs) => seen.leases.push(untilMs),
     onOpenStream: (request) => seen.streams.push(request),
@@ -91,7 +91,7 @@ test('a session begins with hello, welcome, a heartbeat and the full report', as
     ['hello', 'heartbeat'],
   )
   assert.deepEqual(servers.last.of('found'), [
-    { type: 'found', full: true, wantedRevision: null, sets: [found(1)] },
+    { type: 'found', full: true, last: true, wantedRevision: null, sets: [found(1)] },
   ])
   assert.equal(session.connectedTo, servers.last.server)
   // Counted from the hello, and then from the heartbeat.
@@ -158,8 +158,12 @@ test('many sets are told in messages that the contract allows', async () => {
   await clock.advance(1_000)
   assert.equal(servers.last.found.size, 2_500)
   assert.deepEqual(
-    servers.last.of('found').map(({ full }) => full),
-    [true, false, false],
+    servers.last.of('found').map(({ full, last }) => [full, last]),
+    [
+      [true, false],
+      [true, false],
+      [true, true],
+    ],
   )
   await stop()
 })
@@ -188,6 +192,7 @@ test('wanted updates are passed on, and the revision that is on disk is told', a
   assert.deepEqual(servers.last.of('found').at(-1), {
     type: 'found',
     full: false,
+    last: true,
     wantedRevision: 4,
     sets: [],
   })
@@ -323,5 +328,50 @@ test('an update that cannot be stored ends the session, and the next one begins'
   await clock.advance(1_000)
   assert.equal(servers.accepted[0]?.closedBecause, 'the disk is full')
   assert.equal(servers.accepted.length, 2)
+  await stop()
+})
+
+test('what there is no room for is told in the same session, and asked for again in a later one', async () => {
+  let hasRoom = false
+  const { clock, servers, reports, stop } = make({
+    onWanted: () => {
+      if (hasRoom) return 'stored'
+      reports.publish({ ...found(1), state: 'pending' })
+      return 'no-room'
+    },
+  })
+  await clock.advance(1_000)
+  const first = servers.last
+  first.want(testUpdate(1, []))
+  await clock.advance(1_000)
+  assert.equal(first.of('found').at(-1)?.sets[0]?.state, 'pending')
+  assert.equal(first.closedBecause, undefined)
+  hasRoom = true
+  await clock.advance(10_000)
+  assert.match(first.closedBecause ?? '', /no room/)
+  assert.equal(servers.accepted.length, 2)
+  servers.last.want(testUpdate(1, []))
+  await clock.advance(10_000)
+  assert.equal(servers.last.closedBecause, undefined)
+  await stop()
+})
+
+test('sessions that end soon after their welcome come at growing pauses', async () => {
+  const { clock, servers, stop } = make({
+    onWanted: () => {
+      throw new Error('the disk is full')
+    },
+  })
+  servers.onHello = (agent) => agent.want(testUpdate(1, []))
+  await clock.advance(60_000)
+  const tries = servers.accepted.length
+  assert.ok(tries > 5 && tries < 40, `${tries} sessions in a minute`)
+  servers.onHello = () => undefined
+  await clock.advance(10_000)
+  // One that lasts makes up for all of that.
+  servers.last.close()
+  await clock.advance(300)
+  assert.ok(servers.accepted.length > tries + 1)
+  assert.equal(servers.last.closedBecause, undefined)
   await stop()
 })

@@ -28,12 +28,16 @@ import type { FoundReports } from './found-reports.ts'
 /** Until a server has answered the hello. */
 const WELCOME_TIMEOUT_MS = 5_000
 const CONNECT_TIMEOUT_MS = 5_000
+/** What could not be stored is asked for again after so long. */
+const NO_ROOM_RETRY_MS = 3_000
 /** News go out at once if the last report is this old; a report that follows a large one waits longer. */
 const REPORT_WINDOW_SMALL_MS = 10
 const REPORT_WINDOW_LARGE_MS = 50
 const REPORT_LARGE_SETS = 16
 /** A server that lets this much pile up is not read from; news wait, coalesced per set, until it has drained. */
 const BUFFERED_BYTES_MAX = 2 ** 20
+/** A session that ends sooner after its welcome, whatever ended it, is a failed try: the next may end the same way. */
+const SESSION_STABLE_MS = 5_000
 const BACKOFF_MIN_MS = 100
 const BACKOFF_MAX_MS = 5_000
 /** Half of the limit: the texts of a report are bounded by the contract, so a message cannot double. */
@@ -53,8 +57,8 @@ export interface SessionNeeds {
   hello(): Promise<Hello>
   wantedRevision(): number | null
   onWelcome(welcome: Welcome): void
-  /** Stores the update, or its part. True once it is complete. */
-  onWanted(update: WantedUpdate): boolean
+  /** Stores the update, or its part. `no-room`: it could not; what follows would not fit to what is here. */
+  onWanted(update: WantedUpdate): 'partial' | 'stored' | 'no-room'
   onLease(untilMonotonicMs: number): void
   onOpenStream(request: { server: string; token: string }): void
   /** The connection is gone. */
@@ -90,7 +94,7 @@ export class Session {
       const outcome = await connection.run(signal)
       this.#connected = null
       if (signal.aborted) return
-      failures = outcome.wasWelcomed ? 0 : failures + 1
+      failures = outcome.wasStable ? 0 : failures + 1
       log.info('session ended', { server, reason: outcome.reason, failures })
       const delayMs = Math.min(BACKOFF_MAX_MS, BACKOFF_MIN_MS * 2 ** Math.min(failures, 10))
       await sleep(clock, withJitter(random, delayMs), signal).catch(() => undefined)
@@ -124,9 +128,11 @@ class Connection {
   #contracts: readonly number[] = []
   #welcome: Welcome | undefined
   #helloSentAtMs = 0
+  #welcomedAtMs = 0
   #lastAnswerMs = 0
   #sequence = 0
   #hasSentFull = false
+  #hasNoRoom = false
   #reportTimer: Timer | undefined
   #mayReportAtMs = 0
   #revisionTold: number | null = null
@@ -137,14 +143,15 @@ class Connection {
     this.#onUp = onUp
   }
 
-  async run(signal: AbortSignal): Promise<{ wasWelcomed: boolean; reason: string }> {
+  async run(signal: AbortSignal): Promise<{ wasStable: boolean; reason: string }> {
     const onAbort = (): void => this.#end('the agent stops')
     signal.addEventListener('abort', onAbort, { once: true })
     this.#awaitStep(CONNECT_TIMEOUT_MS, 'no connection in time')
     try {
       void this.#open().catch((error: unknown) => this.#fail(error))
       const reason = await this.#ended.promise
-      return { wasWelcomed: this.#welcome !== undefined, reason }
+      const upMs = this.#needs.clock.monotonicMs() - this.#welcomedAtMs
+      return { wasStable: this.#welcome !== undefined && upMs >= SESSION_STABLE_MS, reason }
     } finally {
       signal.removeEventListener('abort', onAbort)
       this.#needs.reports.listen(() => {})
@@ -194,8 +201,7 @@ class Connection {
     if (this.#welcome === undefined) return this.#end(`'${message.type}' came before the welcome`)
     switch (message.type) {
       case 'wanted':
-        if (this.#needs.onWanted(message)) this.#scheduleReport(REPORT_WINDOW_LARGE_MS)
-        return
+        return this.#handleWanted(message)
       case 'heartbeat-answer': {
         const sentAtMs = this.#heartbeats.get(message.sequence)
         if (sentAtMs === undefined) return
@@ -209,12 +215,23 @@ class Connection {
     }
   }
 
+  #handleWanted(update: WantedUpdate): void {
+    if (this.#hasNoRoom) return
+    const outcome = this.#needs.onWanted(update)
+    if (outcome === 'stored') return this.#scheduleReport(REPORT_WINDOW_LARGE_MS)
+    if (outcome === 'partial') return
+    // The session lives on for a while, so that the server hears why; the next one is sent all of it again.
+    this.#hasNoRoom = true
+    this.#awaitStep(NO_ROOM_RETRY_MS, 'there is no room to store what is wanted')
+  }
+
   #handleWelcome(welcome: Welcome): void {
     if (this.#welcome !== undefined) return this.#end('a second welcome')
     if (!this.#contracts.includes(welcome.contract))
       return this.#end(`the server chose contract ${welcome.contract}`)
     this.#stepTimer?.cancel()
-    this.#lastAnswerMs = this.#needs.clock.monotonicMs()
+    this.#welcomedAtMs = this.#needs.clock.monotonicMs()
+    this.#lastAnswerMs = this.#welcomedAtMs
     this.#welcome = welcome
     this.#onUp(true)
     this.#needs.onWelcome(welcome)
@@ -256,9 +273,10 @@ class Connection {
 
   #sendFull(): void {
     if (this.#abort.signal.aborted) return
-    const [first = [], ...more] = cutReports(this.#needs.reports.takeAll())
-    this.#sendFound(first, true)
-    for (const sets of more) this.#sendFound(sets, false)
+    const messages = cutReports(this.#needs.reports.takeAll())
+    const final = messages.pop() ?? []
+    for (const sets of messages) this.#sendFound(sets, { full: true, last: false })
+    this.#sendFound(final, { full: true, last: true })
     this.#hasSentFull = true
     this.#needs.reports.listen(() => this.#scheduleReport(0))
     if (this.#needs.reports.hasNews) this.#scheduleReport(0)
@@ -286,17 +304,18 @@ class Connection {
     const news = reports.takeNews(FOUND_SETS_PER_MESSAGE_MAX)
     if (news.length === 0 && this.#revisionTold === this.#needs.wantedRevision()) return
     const messages = cutReports(news)
-    for (const sets of messages.length === 0 ? [[]] : messages) this.#sendFound(sets, false)
+    for (const sets of messages.length === 0 ? [[]] : messages)
+      this.#sendFound(sets, { full: false, last: true })
     this.#mayReportAtMs =
       clock.monotonicMs() +
       (news.length >= REPORT_LARGE_SETS ? REPORT_WINDOW_LARGE_MS : REPORT_WINDOW_SMALL_MS)
     if (reports.hasNews) this.#scheduleReport(0)
   }
 
-  #sendFound(sets: FoundSet[], full: boolean): void {
+  #sendFound(sets: FoundSet[], part: { full: boolean; last: boolean }): void {
     const wantedRevision = this.#needs.wantedRevision()
     this.#revisionTold = wantedRevision
-    this.#send({ type: 'found', full, wantedRevision, sets })
+    this.#send({ type: 'found', ...part, wantedRevision, sets })
   }
 
   #send(message: AgentMessage): void {

@@ -34,10 +34,14 @@ export type Hello = z.infer<typeof hello>
 
 export const heartbeat = z.strictObject({ type: z.literal('heartbeat'), sequence: z.int().min(0) })
 
-/** Changes of found state, batched for at most 50 ms. `full` comes first in a session: sets not in it do not exist on the host. */
+/**
+ * Changes of found state, batched for at most 50 ms. `full` comes first in a session: sets that are not in it do not exist
+ * on the host. A full report may be cut into several messages, all `full`; it counts when the one that is `last` has come.
+ */
 export const foundReport = z.strictObject({
   type: z.literal('found'),
   full: z.boolean(),
+  last: z.boolean(),
   /** The newest wanted revision that is on disk. */
   wantedRevision: z.int().nullable(),
   sets: z.array(foundSet).max(FOUND_SETS_PER_MESSAGE_MAX),

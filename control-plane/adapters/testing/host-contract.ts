@@ -9,7 +9,6 @@ import {
   parseJoinToken,
   serverMessage,
   type AgentMessage,
-  type FoundReport,
   type ServerMessage,
 } from '@nubo/contracts/host'
 import { createHttpServer, silentLog, systemClock, systemRandom } from '@nubo/runtime'
@@ -25,6 +24,7 @@ import {
   createHostSessions,
   databaseHostCommands,
   forOwnSets,
+  type HostReport,
   type HostSessions,
 } from '../../host-sessions/index.ts'
 import { openCertificateAuthority } from '../certificates.ts'
@@ -39,7 +39,7 @@ export const SEALING_KEY = Buffer.alloc(32, 1)
 export interface ContractServer extends TestServer {
   readonly certificates: CertificateAuthority
   readonly sessions: HostSessions
-  readonly found: FoundReport[]
+  readonly found: HostReport[]
   readonly hostPort: number
   readonly apiPort: number
 }
@@ -68,7 +68,7 @@ async function startOne(
 ): Promise<ContractServer> {
   const { server, index, authority: certificates } = about
   const { world, database, fleet, clock } = server
-  const found: FoundReport[] = []
+  const found: HostReport[] = []
   const common = { clock, random: systemRandom, log: silentLog }
   const serverName = `s${index + 1}`
   // Streams tell the host where to dial, so the port must be known before the sessions are made.

@@ -1,6 +1,6 @@
 export { type ImageResolver, type StreamBroker } from './needs.ts'
 export { placeSets } from './reconcilers/place.ts'
-export { settleSetOperations } from './reconcilers/settle.ts'
+export { isSettled, settleSetOperations } from './reconcilers/settle.ts'
 export { recordFound } from './reports.ts'
 export { computeBindings } from './routes.ts'
 export { createComputeService, type ComputeService } from './service.ts'

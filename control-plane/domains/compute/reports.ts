@@ -1,5 +1,5 @@
 import type { Clock, HostId } from '@nubo/base'
-import type { FoundReport, FoundSet } from '@nubo/contracts/host'
+import type { FoundSet } from '@nubo/contracts/host'
 import type { Log } from '@nubo/runtime'
 import type { Recorder, SetFoundRow, SetRow, Touched, Tx, World } from '../../world/index.ts'
 import { portsOfSet } from '../network/index.ts'
@@ -15,6 +15,15 @@ export interface ReportDeps {
   readonly log: Log
 }
 
+/** What a host said in one piece. */
+export interface HostReport {
+  readonly sets: readonly FoundSet[]
+  /** Sets that are not `mentioned` do not exist on the host. */
+  readonly full: boolean
+  /** Everything that it spoke of, also what was refused. */
+  readonly mentioned: ReadonlySet<string>
+}
+
 /**
  * Takes what a host says about its sets: found state, ends of operations, ends of removals, in one transaction.
  * Only the host that a set is placed on, at its present epoch, is believed. Idempotent.
@@ -22,11 +31,11 @@ export interface ReportDeps {
 export async function recordFound(
   deps: ReportDeps,
   hostId: HostId,
-  report: FoundReport,
+  report: HostReport,
 ): Promise<void> {
   const { world, recorder } = deps
   const said = report.sets.filter((found) => isBelieved(deps, hostId, found))
-  const gone = report.full ? unmentioned(world, hostId, report) : []
+  const gone = report.full ? unmentioned(world, hostId, report.mentioned) : []
   const news = [...said, ...gone].filter((found) => isNews(world, found))
   if (news.length === 0) return
   await recorder.write(async (tx, touched) => {
@@ -52,8 +61,7 @@ function isBelieved({ world, log }: ReportDeps, hostId: HostId, found: FoundSet)
 }
 
 /** A full report that leaves a set out says that nothing of it exists; the host will act on it if it should. */
-function unmentioned(world: World, hostId: HostId, report: FoundReport): FoundSet[] {
-  const mentioned = new Set(report.sets.map((found) => found.id))
+function unmentioned(world: World, hostId: HostId, mentioned: ReadonlySet<string>): FoundSet[] {
   return world.set
     .by('host', hostId)
     .filter(

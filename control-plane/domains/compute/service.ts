@@ -28,7 +28,7 @@ import {
 import { checkSet, recordedContainers } from './admission.ts'
 import type { ImageResolver, StreamBroker } from './needs.ts'
 import { removeSetRows } from './removal.ts'
-import { setView } from './set-view.ts'
+import { stateOf } from './set-view.ts'
 import { changeWanted, holdImages, insertSet } from './store.ts'
 
 export interface ComputeDeps {
@@ -82,7 +82,7 @@ export function createComputeService(deps: ComputeDeps) {
         world.host.get(hostId)?.name === asked.host
       return sets.filter(
         (set) =>
-          isOnHost(set) && (asked.state === undefined || setView(world, set).state === asked.state),
+          isOnHost(set) && (asked.state === undefined || stateOf(world, set) === asked.state),
       )
     },
 

@@ -63,6 +63,12 @@ function stateOfFound(state: SetFoundRow['state']): SetState {
   }
 }
 
+/** What `setView` says, without making all of the view. */
+export function stateOf(world: World, set: SetRow): SetState {
+  const host = world.host.get(set.hostId)
+  return standingOf(set, { host, found: world.setFound.get(set.id) }).state
+}
+
 export function setView(world: World, set: SetRow): SetView {
   const host = world.host.get(set.hostId)
   const found = world.setFound.get(set.id)

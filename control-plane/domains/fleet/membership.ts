@@ -72,15 +72,27 @@ export function createMembership(deps: MembershipDeps) {
       return reply
     },
 
-    /** For a host that showed an admitted certificate. May be repeated. Errors: NOT_FOUND, INVALID_INPUT. */
+    /**
+     * For a host that showed an admitted certificate with this serial. May be repeated. The certificate is judged once
+     * more: between its showing and now the host may have joined anew, and a certificate of the line that this ended
+     * must not turn into one of the new line. Errors: NOT_FOUND, UNAUTHENTICATED, INVALID_INPUT.
+     */
     renew: async (asked: {
       hostId: HostId
+      serial: string
       certificateRequest: string
     }): Promise<CertificateReply> => {
-      const line = world.host.get(asked.hostId)?.certificateSerial
+      const { hostId, serial, certificateRequest } = asked
+      const line = world.host.get(hostId)?.certificateSerial
       if (line === undefined || line === null)
-        throw new PlatformError('NOT_FOUND', { kind: 'host', host: asked.hostId })
-      return issue({ ...asked, line })
+        throw new PlatformError('NOT_FOUND', { kind: 'host', host: hostId })
+      if (!isAdmitted(world, { hostId, serial }))
+        throw new PlatformError(
+          'UNAUTHENTICATED',
+          { host: hostId, next: 'join the region anew' },
+          { message: 'The certificate of the host was revoked.' },
+        )
+      return issue({ hostId, line, certificateRequest })
     },
 
     /** What this process knows now; for sessions that were admitted and may have been revoked since. */

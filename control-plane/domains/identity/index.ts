@@ -7,4 +7,4 @@ export {
   nameTaken,
   type IdentityService,
 } from './service.ts'
-export { newSecret, secretSha256 } from './token.ts'
+export { newSecret, secretSha256, tokenView } from './token.ts'

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { createReadStream, createWriteStream } from 'node:fs'
-import { open, rename, rm } from 'node:fs/promises'
+import { open, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { createGunzip } from 'node:zlib'
@@ -9,6 +9,12 @@ import tar from 'tar-stream'
 
 /** Bounds against archives that are made to hurt. */
 export const UNPACKED_BYTES_MAX = 32 * 2 ** 30
+/**
+ * File systems shrink to a half or a tenth; gzip of nothing but zeros to a thousandth. What unpacks to more than this
+ * many times its size is made to fill the disk. Small archives may, so that nobody trips over an empty one.
+ */
+const UNPACKED_RATIO_MAX = 100
+const UNPACKED_SMALL_BYTES = 64 * 2 ** 20
 export const ENTRIES_MAX = 1_000_000
 export const METADATA_BYTES_MAX = 4 * 2 ** 20
 export const LAYERS_MAX = 128
@@ -49,9 +55,11 @@ export async function isGzip(path: string): Promise<boolean> {
   }
 }
 
-/** Unpacks a gzip file in place (through a neighbour). IMAGE_BROKEN if it is damaged or unpacks to more than the limit. */
-export async function gunzipFile(path: string, limitBytes = UNPACKED_BYTES_MAX): Promise<void> {
+/** Unpacks a gzip file in place (through a neighbour). IMAGE_BROKEN if it is damaged, TOO_LARGE if it is a bomb. */
+export async function gunzipFile(path: string, mostBytes = UNPACKED_BYTES_MAX): Promise<void> {
   const unpacked = `${path}.unpacked`
+  const { size } = await stat(path)
+  const limitBytes = Math.min(mostBytes, Math.max(UNPACKED_SMALL_BYTES, size * UNPACKED_RATIO_MAX))
   let total = 0
   try {
     await pipeline(

@@ -19,14 +19,20 @@ export interface ImageRegistry {
   ): Promise<string>
   /** Idempotent: a manifest that is gone is fine. */
   deleteManifest(repository: string, digest: string): Promise<void>
-  /** Removes blobs that no manifest names. Only while nothing is written: the caller holds the lock. */
-  collectGarbage(): Promise<void>
+  /**
+   * Removes repositories that are not in `kept` (an import that was killed, a removal that did not reach the registry),
+   * and blobs that no manifest names. Only while nothing is written: the caller holds the lock; `signal` says when not.
+   */
+  collectGarbage(kept: ReadonlySet<string>, signal: AbortSignal): Promise<void>
 }
 
-/** Keeps garbage collection and imports apart, over all servers of the region. */
+/**
+ * Keeps garbage collection and imports apart, over all servers of the region. The signal of the work aborts when the
+ * lock is lost, since from then on the other side may begin.
+ */
 export interface ImportLock {
   /** Shared by imports; waits for a running collection, REGISTRY_UNAVAILABLE after a while. */
-  whileImporting<Value>(work: () => Promise<Value>): Promise<Value>
+  whileImporting<Value>(work: (signal: AbortSignal) => Promise<Value>): Promise<Value>
   /** Exclusive; does nothing and returns false while an import runs. */
-  whileCollecting(work: () => Promise<void>): Promise<boolean>
+  whileCollecting(work: (signal: AbortSignal) => Promise<void>): Promise<boolean>
 }

@@ -11,8 +11,10 @@ import {
   type ProjectId,
   type Random,
 } from '@nubo/base'
+import { violatedConstraint } from '@nubo/runtime'
 import type { ImageRow, Recorder, World } from '../../world/index.ts'
 import { nameTaken, projectOf, type Caller } from '../identity/index.ts'
+import { diskFull, isDiskFull } from './archive.ts'
 import { composeManifest, MANIFEST_MEDIA_TYPE } from './manifest.ts'
 import type { ImageRegistry, ImportLock } from './needs.ts'
 import { PULL_TOKEN_VALIDITY_MS, type RegistryTokens } from './registry-token.ts'
@@ -39,6 +41,15 @@ export interface ImportAsked {
   readonly name: string
   readonly digest?: string | undefined
   readonly command?: string | string[] | undefined
+}
+
+async function makeFolder(parent: string): Promise<string> {
+  try {
+    await mkdir(parent, { recursive: true, mode: 0o700 })
+    return await mkdtemp(join(parent, 'import-'))
+  } catch (cause) {
+    throw isDiskFull(cause) ? diskFull(cause) : cause
+  }
 }
 
 export type ImageService = ReturnType<typeof createImageService>
@@ -111,7 +122,7 @@ export function createImageService(deps: ImageDeps) {
       return { id, name, repository, digest }
     },
 
-    /** Receives, checks, pushes, records; what fails half-way leaves at most unnamed blobs, which the collection removes. */
+    /** Receives, checks, pushes, records; what fails half-way leaves at most an unrecorded repository, which the collection removes. */
     importImage: async (
       caller: Caller,
       asked: ImportAsked,
@@ -126,9 +137,9 @@ export function createImageService(deps: ImageDeps) {
         })
       }
       importing++
-      await mkdir(deps.folder, { recursive: true, mode: 0o700 })
-      const folder = await mkdtemp(join(deps.folder, 'import-'))
+      let folder: string | undefined
       try {
+        folder = await makeFolder(deps.folder)
         const path = join(folder, 'upload')
         await receiveUpload(upload.body, { path, digest: asked.digest, signal: upload.signal })
         const command = asked.command === undefined ? [] : [asked.command].flat()
@@ -136,8 +147,10 @@ export function createImageService(deps: ImageDeps) {
         const id: ImageRow['id'] = newId(clock, random)
         // Its own, so that no other import (one of the same name that loses, say) moves the tag that keeps its manifest.
         const repository = `${project}/${asked.name}/${id}`
-        const row = await lock.whileImporting(async () => {
-          const digest = await push(repository, unpacked, upload.signal)
+        const row = await lock.whileImporting(async (held) => {
+          const digest = await push(repository, unpacked, AbortSignal.any([upload.signal, held]))
+          // Without the lock a collection may have taken what was pushed.
+          held.throwIfAborted()
           const fresh: ImageRow = {
             id,
             projectId: project,
@@ -156,7 +169,9 @@ export function createImageService(deps: ImageDeps) {
           await recorder
             .write((tx, touched) => insertImage(tx, touched, fresh))
             .catch(async (error: unknown) => {
-              await registry.deleteManifest(repository, digest).catch(() => undefined)
+              // After any other error the image may be recorded all the same; the collection finds out.
+              if (violatedConstraint(error) !== undefined)
+                await registry.deleteManifest(repository, digest).catch(() => undefined)
               return nameTaken('image', asked.name)(error)
             })
           return fresh
@@ -164,7 +179,7 @@ export function createImageService(deps: ImageDeps) {
         return row
       } finally {
         importing--
-        await rm(folder, { recursive: true, force: true })
+        if (folder !== undefined) await rm(folder, { recursive: true, force: true })
       }
     },
 

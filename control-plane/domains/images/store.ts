@@ -1,4 +1,6 @@
-import type { ImageRow, Touched, Tx } from '../../world/index.ts'
+import type { Database } from '@nubo/runtime'
+import { sql } from 'kysely'
+import type { ImageRow, Tables, Touched, Tx } from '../../world/index.ts'
 
 export async function insertImage(tx: Tx, touched: Touched, row: ImageRow): Promise<void> {
   await tx
@@ -11,11 +13,23 @@ export async function insertImage(tx: Tx, touched: Touched, row: ImageRow): Prom
 /** Locked, so that a set that is being created cannot take an image that is being removed. */
 export async function isUsed(tx: Tx, id: ImageRow['id']): Promise<boolean> {
   await tx.selectFrom('image').select('id').where('id', '=', id).forUpdate().execute()
-  const sets = await tx.selectFrom('set').select('containers').execute()
-  return sets.some((set) => set.containers.some((container) => container.imageId === id))
+  // Compared in the database: sets are many, and their environments large.
+  const user = await tx
+    .selectFrom('set')
+    .select('id')
+    .where(sql<boolean>`containers @> ${JSON.stringify([{ imageId: id }])}::jsonb`)
+    .limit(1)
+    .executeTakeFirst()
+  return user !== undefined
 }
 
 export async function deleteImage(tx: Tx, touched: Touched, id: ImageRow['id']): Promise<void> {
   await tx.deleteFrom('image').where('id', '=', id).execute()
   touched.touch('image', id)
+}
+
+/** Repositories of all images that are recorded now, whatever this process's world knows. */
+export async function readRepositories(database: Database<Tables>): Promise<ReadonlySet<string>> {
+  const rows = await database.query.selectFrom('image').select('repository').execute()
+  return new Set(rows.map((row) => row.repository))
 }

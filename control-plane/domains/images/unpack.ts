@@ -1,3 +1,4 @@
+import { isPlatformError } from '@nubo/base'
 import { z } from 'zod'
 import {
   broken,
@@ -7,6 +8,8 @@ import {
   isGzip,
   LAYERS_MAX,
   readJson,
+  tooLarge,
+  UNPACKED_BYTES_MAX,
   walkTar,
   type StoredBlob,
 } from './archive.ts'
@@ -75,8 +78,9 @@ export async function unpackArchive(
   path: string,
   folder: string,
   command: readonly string[],
+  limitBytes = UNPACKED_BYTES_MAX,
 ): Promise<UnpackedImage> {
-  if (await isGzip(path)) await gunzipFile(path)
+  if (await isGzip(path)) await gunzipFile(path, limitBytes)
   const names = new Set<string>()
   await walkTar(path, (entry) => {
     // Only the top level tells the kinds apart; keeping every name of a large root file system would cost memory.
@@ -84,8 +88,9 @@ export async function unpackArchive(
     return Promise.resolve()
   })
   if (names.has('manifest.json') && !names.has('bin') && !names.has('etc'))
-    return unpackDockerArchive(path, folder)
-  if (names.has('oci-layout') && names.has('index.json')) return unpackOciLayout(path, folder)
+    return unpackDockerArchive(path, folder, new Layers(limitBytes))
+  if (names.has('oci-layout') && names.has('index.json'))
+    return unpackOciLayout(path, folder, new Layers(limitBytes))
   return unpackRootfs(path, command)
 }
 
@@ -107,7 +112,11 @@ async function unpackRootfs(path: string, command: readonly string[]): Promise<U
 }
 
 /** `docker save`: manifest.json names a config and layer tars; a layer that repeats may be a symbolic link to the first. */
-async function unpackDockerArchive(path: string, folder: string): Promise<UnpackedImage> {
+async function unpackDockerArchive(
+  path: string,
+  folder: string,
+  checked: Layers,
+): Promise<UnpackedImage> {
   let manifest: z.infer<typeof dockerManifest> | undefined
   await walkTar(path, async (entry, content) => {
     if (entry.name === 'manifest.json')
@@ -134,18 +143,17 @@ async function unpackDockerArchive(path: string, folder: string): Promise<Unpack
       )
     else if (entry.type === 'symlink' && entry.linkName !== null)
       links.set(entry.name, inFolderOf(entry.name, entry.linkName))
-    else if (entry.type === 'file')
+    else if (entry.type === 'file' && !files.has(entry.name))
       files.set(entry.name, await extractTo(content, folder, files.size))
   })
   if (config === undefined)
     throw broken(`The archive lacks the image configuration ${image.Config}.`)
-  const layers = await Promise.all(
-    image.Layers.map(async (name) => {
-      const file = files.get(links.get(name) ?? name)
-      if (file === undefined) throw broken(`The archive lacks the layer ${name}.`)
-      return checkedLayer(file)
-    }),
-  )
+  const layers: StoredBlob[] = []
+  for (const name of image.Layers) {
+    const file = files.get(links.get(name) ?? name)
+    if (file === undefined) throw broken(`The archive lacks the layer ${name}.`)
+    layers.push(await checked.layer(file))
+  }
   return { source: 'docker-archive', layers, config }
 }
 
@@ -160,7 +168,11 @@ function inFolderOf(name: string, link: string): string {
 }
 
 /** OCI image layout (image-spec, image-layout.md); of several platforms linux/amd64 is taken. */
-async function unpackOciLayout(path: string, folder: string): Promise<UnpackedImage> {
+async function unpackOciLayout(
+  path: string,
+  folder: string,
+  checked: Layers,
+): Promise<UnpackedImage> {
   const readBlobJson = async (digest: string, what: string): Promise<unknown> => {
     let value: unknown
     await walkTar(path, async (entry, content) => {
@@ -202,10 +214,9 @@ async function unpackOciLayout(path: string, folder: string): Promise<UnpackedIm
   for (const { digest } of manifest.layers) {
     const file = files.get(digest)
     if (file === undefined) throw broken(`The layout lacks the layer ${digest}.`)
-    const already = layers.find((layer) => layer.path === file)
-    if (already === undefined && (await digestOf(file)).digest !== digest)
+    if (!checked.has(file) && (await digestOf(file)).digest !== digest)
       throw broken(`The layer ${digest} does not have this digest.`)
-    layers.push(already ?? (await checkedLayer(file)))
+    layers.push(await checked.layer(file))
   }
   return { source: 'oci-layout', layers, config }
 }
@@ -225,9 +236,37 @@ function chooseManifest(index: z.infer<typeof ociIndex>): z.infer<typeof descrip
   return chosen
 }
 
-/** Layers are kept as plain tars, so that their digest is their diff id; every one is walked for path tricks. */
-async function checkedLayer(file: string): Promise<StoredBlob> {
-  if (await isGzip(file)) await gunzipFile(file)
-  await walkTar(file, () => Promise.resolve())
-  return digestOf(file)
+/**
+ * Layers are kept as plain tars, so that their digest is their diff id; every one is walked for path tricks. The limit is
+ * for all together (many small bombs are a large one), and they are unpacked one at a time.
+ */
+class Layers {
+  readonly #limitBytes: number
+  /** A layer may be named several times; its file is unpacked in place, so only once. */
+  readonly #known = new Map<string, StoredBlob>()
+  #bytes = 0
+
+  constructor(limitBytes: number) {
+    this.#limitBytes = limitBytes
+  }
+
+  has(file: string): boolean {
+    return this.#known.has(file)
+  }
+
+  async layer(file: string): Promise<StoredBlob> {
+    const known = this.#known.get(file)
+    if (known !== undefined) return known
+    if (await isGzip(file)) {
+      await gunzipFile(file, this.#limitBytes - this.#bytes).catch((error: unknown) => {
+        throw isPlatformError(error, 'TOO_LARGE') ? tooLarge(this.#limitBytes) : error
+      })
+    }
+    await walkTar(file, () => Promise.resolve())
+    const layer = await digestOf(file)
+    this.#bytes += layer.sizeBytes
+    if (this.#bytes > this.#limitBytes) throw tooLarge(this.#limitBytes)
+    this.#known.set(file, layer)
+    return layer
+  }
 }

@@ -10,7 +10,7 @@ import {
 } from '@nubo/base'
 import type { HostRow, NetworkRow, PortRow, Recorder, SubnetRow, World } from '../../world/index.ts'
 import { nameTaken, projectOf, type Caller } from '../identity/index.ts'
-import { checkNetworkRange, checkSubnetRange, gatewayAddress, guestMtuBytes } from './network.ts'
+import { checkNetworkRange, gatewayAddress, guestMtuBytes } from './network.ts'
 import {
   bindPort,
   deleteNetwork,
@@ -225,7 +225,7 @@ function networkWrites({ world, recorder, clock, random }: NetworkDeps, { findNe
 }
 
 function subnetWrites(
-  { world, recorder, clock, random }: NetworkDeps,
+  { recorder, clock, random }: NetworkDeps,
   { findNetwork, findSubnet }: Finders,
 ) {
   return {
@@ -234,10 +234,6 @@ function subnetWrites(
       asked: { network: string; name: string; cidr: string },
     ): Promise<SubnetRow> => {
       const network = findNetwork(projectOf(caller), asked.network)
-      checkSubnetRange(asked.cidr, {
-        network: network.cidr,
-        others: world.subnet.by('network', network.id),
-      })
       const row: SubnetRow = {
         id: newId(clock, random),
         projectId: network.projectId,

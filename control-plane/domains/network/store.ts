@@ -1,4 +1,4 @@
-import { PlatformError, type SetId } from '@nubo/base'
+import { PlatformError, type HostId, type SetId } from '@nubo/base'
 import { violatedConstraint } from '@nubo/runtime'
 import type { NetworkRow, PortRow, SubnetRow, Touched, Tx } from '../../world/index.ts'
 import { checkGuestAddress, checkSubnetRange, firstFreeAddress } from './network.ts'
@@ -131,15 +131,16 @@ export async function deletePort(
   touched.touch('port', port.id)
 }
 
-/** Attaches a free port; NOT_ALLOWED_NOW if something else was faster. */
+/** Attaches a free port; NOT_ALLOWED_NOW if something else was faster, IN_USE if the interface has a port already. */
 export async function bindPort(
   tx: Tx,
   touched: Touched,
   change: {
     port: PortRow
-    to: { setId: SetId } | { hostId: NonNullable<PortRow['hostId']>; interfaceName: string }
+    to: { setId: SetId } | { hostId: HostId; interfaceName: string }
   },
 ): Promise<void> {
+  if ('hostId' in change.to) await requireFreeInterface(tx, change.port, change.to)
   const updated = await tx
     .updateTable('port')
     .set(change.to)
@@ -155,6 +156,38 @@ export async function bindPort(
     )
   }
   touched.touch('port', change.port.id)
+}
+
+/** Locks the host, so that two ports cannot both find the interface free. */
+async function requireFreeInterface(
+  tx: Tx,
+  port: PortRow,
+  at: { hostId: HostId; interfaceName: string },
+): Promise<void> {
+  const host = await tx
+    .selectFrom('host')
+    .select('name')
+    .where('id', '=', at.hostId)
+    .forNoKeyUpdate()
+    .executeTakeFirst()
+  if (host === undefined) throw new PlatformError('NOT_FOUND', { kind: 'host', host: at.hostId })
+  const other = await tx
+    .selectFrom('port')
+    .select('name')
+    .where('hostId', '=', at.hostId)
+    .where('interfaceName', '=', at.interfaceName)
+    .where('id', '!=', port.id)
+    .executeTakeFirst()
+  if (other === undefined) return
+  throw new PlatformError(
+    'IN_USE',
+    {
+      field: 'interfaceName',
+      port: other.name,
+      next: `unbind the port ${other.name}, or use another interface`,
+    },
+    { message: `The interface ${at.interfaceName} of host ${host.name} has a port already.` },
+  )
 }
 
 export async function unbindPort(tx: Tx, touched: Touched, port: PortRow): Promise<void> {

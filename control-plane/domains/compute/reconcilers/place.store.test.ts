@@ -4,6 +4,7 @@ import { test, type TestContext } from 'node:test'
 import { newId, type ProjectId } from '@nubo/base'
 import { openDatabase, silentLog, systemClock, systemRandom } from '@nubo/runtime'
 import { openTestDatabase } from '../../../../tests/support/database.ts'
+import { waitUntil } from '../../../../tests/support/wait.ts'
 import { hostId, hostRow, setId, setRow } from '../../../host-sessions/testing/rows.ts'
 import {
   commit,
@@ -153,4 +154,33 @@ test('a host that was cordoned is not placed on by a process that does not know 
   await placeSets({ world: slow.world, recorder, clock: systemClock, overcommit: OVERCOMMIT })
   const set = await region.database.query.selectFrom('set').select('hostId').executeTakeFirst()
   assert.equal(set?.hostId, null)
+})
+
+test('a set that goes on waiting for room is not written anew whenever other sets change what is free', async (t) => {
+  const region = await openRegion(t)
+  await region.addHost(host())
+  await region.addSets(setRow(1, { memoryBytes: 60 * MIB }), setRow(2, { memoryBytes: 60 * MIB }))
+  const { world, recorder } = await region.start()
+  const pass = () => placeSets({ world, recorder, clock: systemClock, overcommit: OVERCOMMIT })
+  await pass()
+  const waiting = world.set.get(setId(2))
+  assert.match(waiting?.placement?.reason?.text ?? '', /60 MiB wanted, 40 MiB free/)
+  await region.addSets(setRow(3, { memoryBytes: 30 * MIB }))
+  await waitUntil(
+    () => world.set.get(setId(3)),
+    (set) => set !== undefined,
+  )
+  await pass()
+  assert.equal(world.set.get(setId(3))?.hostId, hostId(1))
+  assert.equal(world.set.get(setId(2)), waiting, 'the very same row')
+  await region.write(async (tx, touched) => {
+    await tx.updateTable('host').set({ cordoned: true }).execute()
+    touched.touch('host', hostId(1))
+  })
+  await waitUntil(
+    () => world.host.get(hostId(1)),
+    (row) => row?.cordoned === true,
+  )
+  await pass()
+  assert.match(world.set.get(setId(2))?.placement?.reason?.text ?? '', /cordoned/)
 })

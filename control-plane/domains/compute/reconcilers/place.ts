@@ -180,9 +180,17 @@ function withoutSets(
 function isNews(world: World, { set, hostId, placement }: Decision): boolean {
   return (
     hostId !== null ||
-    set.placement?.reason?.text !== placement.reason?.text ||
+    whyNot(set.placement) !== whyNot(placement) ||
     openOperations(world, set).length > 0
   )
+}
+
+/** Without numbers: what is free changes with every placement, and thousands may wait that would all be written anew. */
+function whyNot(placement: SetPlacement | null): string | undefined {
+  if (placement === null || placement.reason === null) return undefined
+  return placement.rejected
+    .map(({ host, reason }) => `${host}: ${reason.replaceAll(/\d+(\.\d+)?/g, '#')}`)
+    .join()
 }
 
 function openOperations(world: World, set: SetRow): OperationRow[] {

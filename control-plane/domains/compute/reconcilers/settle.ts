@@ -19,7 +19,6 @@ export async function settleSetOperations(deps: {
   const ends: { operation: OperationRow; outcome: Extract<Outcome, { at: 'done' | 'failed' }> }[] =
     []
   for (const operation of world.operation.by('open', 'yes')) {
-    if (operation.resourceKind !== 'set') continue
     const outcome = knownOutcome(world, operation)
     if (outcome.at === 'done' || outcome.at === 'failed') ends.push({ operation, outcome })
     if (ends.length >= BATCH_MAX) break
@@ -38,7 +37,15 @@ export async function settleSetOperations(deps: {
   })
 }
 
+/** Whether a pass would end this operation. A pass looks at all open ones, so not every change is worth one. */
+export function isSettled(world: World, operation: OperationRow | undefined): boolean {
+  if (operation === undefined || operation.endedAtMs !== null) return false
+  const { at } = knownOutcome(world, operation)
+  return at === 'done' || at === 'failed'
+}
+
 function knownOutcome(world: World, operation: OperationRow): Outcome {
+  if (operation.resourceKind !== 'set') return { at: 'unrelated' }
   const set = world.set.get(operation.resourceId)
   if (set === undefined) {
     return operation.kind === 'set.remove'

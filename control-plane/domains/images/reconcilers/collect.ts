@@ -1,6 +1,7 @@
-import type { Log } from '@nubo/runtime'
-import type { World } from '../../../world/index.ts'
+import type { Database, Log } from '@nubo/runtime'
+import type { Tables, World } from '../../../world/index.ts'
 import type { ImageRegistry, ImportLock } from '../needs.ts'
+import { readRepositories } from '../store.ts'
 
 /**
  * Removes blobs that no image needs any more. The collection wants nothing to be written meanwhile: it holds the lock
@@ -8,6 +9,7 @@ import type { ImageRegistry, ImportLock } from '../needs.ts'
  */
 export function createImageCollection(deps: {
   world: World
+  database: Database<Tables>
   registry: ImageRegistry
   lock: ImportLock
   log: Log
@@ -24,11 +26,15 @@ export function createImageCollection(deps: {
     pass: async () => {
       if (!isDue) return
       isDue = false
-      const ran = await deps.lock.whileCollecting(async () => {
-        await deps.registry.collectGarbage()
-        deps.log.info('unused image blobs were removed')
-      })
-      if (!ran) isDue = true
+      let ran = false
+      try {
+        ran = await deps.lock.whileCollecting(async (signal) => {
+          await deps.registry.collectGarbage(await readRepositories(deps.database), signal)
+          deps.log.info('unused image blobs were removed')
+        })
+      } finally {
+        if (!ran) isDue = true
+      }
     },
     stop: unsubscribe,
   }

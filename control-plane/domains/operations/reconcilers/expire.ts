@@ -1,5 +1,5 @@
 import type { Clock } from '@nubo/base'
-import type { Recorder, World } from '../../../world/index.ts'
+import type { OperationRow, Recorder, World } from '../../../world/index.ts'
 import { deleteOperations, endOperation } from '../store.ts'
 
 /** Ended operations are kept this long, and at most so many. */
@@ -9,33 +9,21 @@ const BATCH_MAX = 500
 
 /**
  * No operation waits for ever: one that is past its deadline fails, with the last known reason. What it wanted stays
- * wanted, so the work goes on and may still succeed. Also drops operations that ended long ago.
+ * wanted, so the work goes on and may still succeed. Also drops operations that ended long ago, and the oldest where
+ * they are too many. Returns whether more is left to do.
  */
 export async function expireOperations(deps: {
   world: World
   recorder: Recorder
   clock: Clock
-}): Promise<void> {
+}): Promise<boolean> {
   const { world, recorder, clock } = deps
   const nowMs = clock.nowMs()
-  const late = world.operation
-    .by('open', 'yes')
-    .filter((row) => row.deadlineAtMs <= nowMs)
-    .slice(0, BATCH_MAX)
-  const ended = [...world.operation.values()].filter((row) => row.endedAtMs !== null)
-  const old = ended.filter((row) => row.endedAtMs !== null && row.endedAtMs < nowMs - RETENTION_MS)
-  const surplus = ended.length - ENDED_MAX
-  if (surplus > old.length) {
-    old.push(
-      ...ended
-        .filter((row) => !old.includes(row))
-        .toSorted((a, b) => (a.id < b.id ? -1 : 1))
-        .slice(0, surplus - old.length),
-    )
-  }
-  if (late.length === 0 && old.length === 0) return
+  const late = world.operation.by('open', 'yes').filter((row) => row.deadlineAtMs <= nowMs)
+  const old = surplus(world, nowMs)
+  if (late.length === 0 && old.length === 0) return false
   await recorder.write(async (tx, touched) => {
-    for (const row of late) {
+    for (const row of late.slice(0, BATCH_MAX)) {
       await endOperation(tx, touched, {
         id: row.id,
         state: 'failed',
@@ -53,4 +41,15 @@ export async function expireOperations(deps: {
       old.slice(0, BATCH_MAX).map((row) => row.id),
     )
   })
+  return Math.max(late.length, old.length) > BATCH_MAX
+}
+
+/** Ended operations that are not kept, the oldest first. */
+function surplus(world: World, nowMs: number): OperationRow[] {
+  const tooMany = world.operation.size - world.operation.countBy('open', 'yes') - ENDED_MAX
+  const ended = [...world.operation.values()].filter((row) => row.endedAtMs !== null)
+  if (tooMany > 0) ended.sort((a, b) => (a.id < b.id ? -1 : 1))
+  return ended.filter(
+    (row, at) => at < tooMany || (row.endedAtMs !== null && row.endedAtMs < nowMs - RETENTION_MS),
+  )
 }

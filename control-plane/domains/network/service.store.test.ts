@@ -1,0 +1,95 @@
+// Proves that where a world is behind the tables, the tables decide, and the error says what is so.
+import assert from 'node:assert/strict'
+import { test, type TestContext } from 'node:test'
+import { newId, isPlatformError } from '@nubo/base'
+import { silentLog, systemClock, systemRandom } from '@nubo/runtime'
+import { openTestDatabase } from '../../../tests/support/database.ts'
+import {
+  change,
+  hostRow,
+  networkRow,
+  portRow,
+  put,
+  subnetRow,
+  tokenRow,
+} from '../../host-sessions/testing/rows.ts'
+import { commit, createRecorder, FeedReader, World, type Tables } from '../../world/index.ts'
+import { createNetworkService } from './service.ts'
+import { insertNetwork, insertPort, insertSubnet } from './store.ts'
+
+const { id: tokenId, projectId } = tokenRow()
+const caller = {
+  tokenId,
+  tokenName: 'dev',
+  role: 'operator' as const,
+  project: projectId ?? undefined,
+}
+
+async function openNetwork(context: TestContext) {
+  const { database } = await openTestDatabase<Tables>(context)
+  const world = new World(systemClock)
+  const deps = { database, clock: systemClock, log: silentLog, world }
+  await commit(deps, async (tx, touched) => {
+    const { roles, labels, ...host } = hostRow(2)
+    await tx
+      .insertInto('host')
+      .values({
+        ...host,
+        roles: JSON.stringify(roles),
+        labels: JSON.stringify(labels),
+        reason: null,
+        inventory: null,
+        capacity: null,
+        reserve: null,
+      })
+      .execute()
+    touched.touch('host', host.id)
+    const accountId = newId<'account'>(systemClock, systemRandom)
+    await tx.insertInto('account').values({ id: accountId, name: 'a', createdAtMs: 1 }).execute()
+    const id = networkRow(1).projectId
+    await tx.insertInto('project').values({ id, accountId, name: 'p', createdAtMs: 1 }).execute()
+    await insertNetwork(tx, touched, networkRow(1))
+    await insertSubnet(tx, touched, subnetRow(1))
+    for (const n of [2, 3])
+      await insertPort(tx, touched, { port: portRow(n), address: `10.9.1.${n}`, nowMs: 1 })
+  })
+  const feed = new FeedReader(deps)
+  context.after(() => feed.stop())
+  await feed.start()
+  const recorder = createRecorder({ ...deps, feed })
+  return { world, service: createNetworkService({ ...deps, recorder, random: systemRandom }) }
+}
+
+test('binding a port to a host that was removed a moment ago says that there is no such host', async (t) => {
+  const { world, service } = await openNetwork(t)
+  change(world, put('host', hostRow(1)))
+  await assert.rejects(
+    service.bindPortToInterface(caller, 'port-2', { host: 'h1', interfaceName: 'tap0' }),
+    (error) => isPlatformError(error, 'NOT_FOUND') && error.details['kind'] === 'host',
+  )
+})
+
+test('of two ports that are bound to one interface at once, one is', async (t) => {
+  const { service } = await openNetwork(t)
+  const to = { host: 'h2', interfaceName: 'tap0' }
+  const outcomes = await Promise.allSettled(
+    ['port-2', 'port-3'].map((port) => service.bindPortToInterface(caller, port, to)),
+  )
+  assert.deepEqual(outcomes.map(({ status }) => status).toSorted(), ['fulfilled', 'rejected'])
+  const refused = outcomes.find((outcome) => outcome.status === 'rejected')
+  assert.ok(isPlatformError(refused?.reason, 'IN_USE'))
+  const other = { ...to, interfaceName: 'tap1' }
+  const free = outcomes[0]?.status === 'rejected' ? 'port-2' : 'port-3'
+  assert.equal((await service.bindPortToInterface(caller, free, other)).interfaceName, 'tap1')
+})
+
+test('a range that was freed a moment ago can be taken by another subnet', async (t) => {
+  const { world, service } = await openNetwork(t)
+  change(world, put('subnet', subnetRow(2)))
+  const made = await service.createSubnet(caller, {
+    network: 'network-1',
+    name: 'again',
+    cidr: subnetRow(2).cidr,
+  })
+  assert.equal(made.cidr, subnetRow(2).cidr)
+})
