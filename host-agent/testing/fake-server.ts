@@ -69,9 +69,11 @@ export class AcceptedAgent {
   /** Sets as the reports of this connection tell them, absent ones left out. */
   get found(): ReadonlyMap<string, FoundSet> {
     const sets = new Map<string, FoundSet>()
+    let isInParts = false
     for (const message of this.received) {
       if (message.type !== 'found') continue
-      if (message.full) sets.clear()
+      if (message.full && !isInParts) sets.clear()
+      isInParts = message.full && !message.last
       for (const set of message.sets)
         if (set.state === 'absent') sets.delete(set.id)
         else sets.set(set.id, set)
