@@ -1,7 +1,16 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { PlatformError } from '@nubo/base'
 import { makeRig, runningRig, sandboxes } from './testing/agent-rig.ts'
-import { testId, testImage, testPort, testSetWithPort, testUpdate } from './testing/wanted.ts'
+import {
+  testContainer,
+  testId,
+  testImage,
+  testPort,
+  testSetWithPort,
+  testUpdate,
+} from './testing/wanted.ts'
+import { MemoryDisk, type DiskChange } from './wanted/disk.ts'
 
 describe('without servers', () => {
   test('everything goes on: a crashed container is restarted, and nothing is made anew when they return', async () => {
@@ -123,6 +132,31 @@ describe('engines', () => {
     await rig.host.stop()
   })
 
+  test('trouble that comes with the very answer that ended the last one is not the end of all care', async () => {
+    for (let turns = 0; turns < 12; turns++) {
+      const rig = await runningRig()
+      const { setDriver, setHost } = rig.host
+      const list = setDriver.list.bind(setDriver)
+      const tellLost = (left: number): void => {
+        if (left > 0) return queueMicrotask(() => tellLost(left - 1))
+        for (const listener of setHost.listeners)
+          listener({ type: 'lost', setId: null, reason: 'lost again' })
+      }
+      let isArmed = true
+      setDriver.list = async () => {
+        const found = await list()
+        if (isArmed) tellLost(turns)
+        isArmed = false
+        return found
+      }
+      for (const listener of setHost.listeners)
+        listener({ type: 'lost', setId: null, reason: 'lost' })
+      await rig.clock.advance(30_000)
+      assert.equal(rig.known()?.reason, null, `${turns} turns`)
+      await rig.host.stop()
+    }
+  })
+
   test('a switch that comes back empty gets its flows again', async () => {
     const rig = await runningRig()
     const flows = rig.host.switchHardware.flows.flows.length
@@ -151,6 +185,92 @@ describe('engines', () => {
     rig.host.setDriver.endContainer(testId('set', 1), 'main', { exitCode: 1 })
     await rig.clock.advance(15_000)
     assert.equal(rig.known()?.containers[0]?.restarts, 1)
+    await rig.host.stop()
+  })
+})
+
+describe('tenants', () => {
+  const other = { projectId: testId('host', 8) }
+  const healthCheck = {
+    command: ['true'],
+    intervalMs: 1_000,
+    timeoutMs: 600_000,
+    failuresMax: 3,
+    startPeriodMs: 0,
+  }
+
+  test('whose health checks hang keep nobody else’s set from being healthy', async () => {
+    const hanging = new Set<string | null>()
+    const rig = makeRig({
+      sets: {
+        before: (call, setId) =>
+          call === 'exec' && hanging.has(setId) ? new Promise(() => undefined) : undefined,
+      },
+    })
+    await rig.clock.advance(10)
+    const containers = [testContainer({ healthCheck })]
+    for (let number = 1; number <= 20; number++) {
+      hanging.add(testId('set', number))
+      rig.want(testSetWithPort(number, { containers }))
+    }
+    await rig.clock.advance(5_000)
+    rig.want(testSetWithPort(21, { ...other, containers }))
+    await rig.clock.advance(5_000)
+    assert.equal(rig.known(21)?.state, 'running')
+    assert.equal(rig.known(20)?.state, 'starting')
+    await rig.host.stop()
+  })
+
+  test('whose containers take their time to stop keep nobody else’s from being stopped and removed', async () => {
+    const hanging = new Set<string | null>()
+    const gate = Promise.withResolvers<void>()
+    const rig = makeRig({
+      sets: {
+        before: (call, setId) =>
+          call === 'stopContainer' && hanging.has(setId) ? gate.promise : undefined,
+      },
+    })
+    await rig.clock.advance(10)
+    for (let number = 1; number <= 20; number++) {
+      hanging.add(testId('set', number))
+      rig.want(testSetWithPort(number))
+    }
+    rig.want(testSetWithPort(21, other))
+    await rig.untilState('running', 21)
+    await rig.untilState('running', 20)
+    rig.unwant([...hanging].map((id) => `set/${id}`))
+    await rig.clock.advance(1_000)
+    rig.unwant([`set/${testId('set', 21)}`])
+    await rig.clock.advance(1_000)
+    assert.equal(rig.known(21), undefined)
+    assert.equal(rig.known(20)?.state, 'stopping')
+    gate.resolve()
+    await rig.host.stop()
+  })
+})
+
+describe('a full disk', () => {
+  class FullDisk extends MemoryDisk {
+    isFull = false
+
+    override write(changes: readonly DiskChange[]): void {
+      if (this.isFull) throw new PlatformError('HOST_DISK_FULL', {})
+      super.write(changes)
+    }
+  }
+
+  test('keeps no crashed container from its restart, and no agent from its start', async () => {
+    const disk = new FullDisk()
+    const rig = await runningRig({ disk })
+    disk.isFull = true
+    rig.host.setDriver.endContainer(testId('set', 1), 'main', { exitCode: 1 })
+    await rig.clock.advanceUntil(() => rig.known()?.containers[0]?.restarts === 1)
+    await rig.untilState('running')
+    await rig.host.crash()
+    rig.host.start()
+    rig.host.setDriver.endContainer(testId('set', 1), 'main', { exitCode: 1 })
+    await rig.clock.advance(5_000)
+    assert.equal(rig.host.agent?.found(testId('set', 1))?.state, 'running')
     await rig.host.stop()
   })
 })

@@ -1,4 +1,4 @@
-import { sleep, type Clock, type Random } from '@nubo/base'
+import { isPlatformError, sleep, type Clock, type Random } from '@nubo/base'
 import type { HostInventory } from '@nubo/contracts'
 import {
   HOST_CONTRACT_LATEST,
@@ -11,6 +11,7 @@ import {
 import type { Log } from '@nubo/runtime/process'
 import type { SetDriver } from './drivers/set/set-driver.ts'
 import type { SwitchDriver } from './drivers/switch/switch-driver.ts'
+import { logged } from './logged.ts'
 import { HostNetwork } from './network/host-network.ts'
 import type { ImageTokens } from './reconcile/image-puller.ts'
 import { SetReconciler } from './reconcile/set-reconciler.ts'
@@ -21,7 +22,7 @@ import type { StreamDialer } from './streams/stream-socket.ts'
 import { Streams } from './streams/streams.ts'
 import type { Disk } from './wanted/disk.ts'
 import { PlacementGate } from './wanted/placement-gate.ts'
-import { WantedStore } from './wanted/wanted-store.ts'
+import { WantedStore, type WantedChange } from './wanted/wanted-store.ts'
 
 /** The first hello waits this long for the engines, so that the inventory has their versions. */
 const ENGINES_TIMEOUT_MS = 2_000
@@ -97,6 +98,8 @@ class HostAgent implements Agent {
   readonly #abort = new AbortController()
   #running: Promise<unknown> = Promise.resolve()
   #isFirstHello = true
+  /** New sets that could not be stored, as they were reported. */
+  readonly #unstored = new Map<string, FoundSet>()
 
   constructor(deps: AgentDeps) {
     this.#deps = deps
@@ -234,12 +237,50 @@ class HostAgent implements Agent {
   }
 
   /** On disk first; then the switch, whose part is the shortest; then the sets. */
-  #onWanted(update: WantedUpdate): boolean {
-    const change = this.#store.apply(update, this.#deps.settings.bootId)
-    if (change === undefined) return false
+  #onWanted(update: WantedUpdate): 'partial' | 'stored' | 'no-room' {
+    let change: WantedChange | undefined
+    try {
+      change = this.#store.apply(update, this.#deps.settings.bootId)
+    } catch (error) {
+      if (!isPlatformError(error, 'HOST_DISK_FULL')) throw error
+      this.#deps.log.error('what is wanted cannot be stored', logged(error))
+      this.#tellUnstored(update)
+      return 'no-room'
+    }
+    if (change === undefined) return 'partial'
+    this.#forgetUnstored()
     this.#gate.confirm()
     this.#network.wantedChanged(change.keys)
     this.#sets.wantedChanged(change.keys)
-    return true
+    return 'stored'
+  }
+
+  /** Nobody shall wait for a new set without knowing why. Sets that are here already keep their report. */
+  #tellUnstored(update: WantedUpdate): void {
+    for (const item of update.upserts) {
+      if (item.kind !== 'set' || this.#store.set(item.id) !== undefined) continue
+      const report: FoundSet = {
+        id: item.id,
+        epoch: item.epoch,
+        generation: item.generation,
+        state: 'pending',
+        progress: '',
+        reason: {
+          code: 'HOST_DISK_FULL',
+          text: 'The agent cannot store what is wanted: the disk of the host is full.',
+        },
+        containers: [],
+      }
+      this.#unstored.set(item.id, report)
+      this.#reports.publish(report)
+    }
+  }
+
+  /** What is stored by now is reported by whoever cares for it; the rest is not wanted any more. */
+  #forgetUnstored(): void {
+    for (const [id, report] of this.#unstored)
+      if (this.#store.set(id) === undefined)
+        this.#reports.publish({ ...report, state: 'absent', reason: null })
+    this.#unstored.clear()
   }
 }

@@ -24,6 +24,8 @@ test('a configuration needs little; the rest has defaults', () => {
   assert.equal(config.switch.bridge, 'br-int')
   assert.deepEqual(config.host.reserve, { cpuMillis: 0, memoryBytes: 0, diskBytes: 0 })
   assert.deepEqual(config.servers, [])
+  // That of the lab of `nubo up`, which ends all that is in it.
+  assert.notEqual(config.docker.cgroupParent, '/nubo')
 })
 
 test('a configuration that is wrong names its file and field', () => {

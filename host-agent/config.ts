@@ -32,7 +32,7 @@ export const agentConfig = z.strictObject({
     .strictObject({
       socket: folder.default('/run/docker.sock'),
       /** Parent of the cgroups of all sets. */
-      cgroupParent: z.string().regex(/^\//).default('/nubo'),
+      cgroupParent: z.string().regex(/^\//).default('/nubo-sets'),
     })
     .prefault({}),
   switch: z.strictObject({

@@ -1,7 +1,7 @@
 /**
  * The agent of a host: `node host-agent/main.ts run|join`. The only file of the agent that makes adapters.
  */
-import { mkdirSync, readFileSync, statfsSync } from 'node:fs'
+import { chmodSync, mkdirSync, readFileSync, statfsSync } from 'node:fs'
 import { availableParallelism, totalmem } from 'node:os'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
@@ -23,7 +23,8 @@ import { openSqliteDisk } from './wanted/disk.ts'
 const system = { clock: systemClock, random: systemRandom }
 const DEFAULT_CONFIG = '/etc/nubo/agent.json'
 const USAGE = `usage: agent run  [--config ${DEFAULT_CONFIG}]
-       agent join [--config ${DEFAULT_CONFIG}] TOKEN`
+       agent join [--config ${DEFAULT_CONFIG}] TOKEN
+       agent join [--config ${DEFAULT_CONFIG}] -       (reads the token from the input)`
 
 async function main(argv: readonly string[]): Promise<void> {
   const [verb, ...rest] = argv
@@ -35,7 +36,8 @@ async function main(argv: readonly string[]): Promise<void> {
   const [token] = positionals
   if (verb === 'run' && positionals.length === 0) return run(readAgentConfig(values.config))
   if (verb === 'join' && token !== undefined && positionals.length === 1)
-    return join(readAgentConfig(values.config), token)
+    // Arguments can be read by every user of the machine while the program runs; its input cannot.
+    return join(readAgentConfig(values.config), token === '-' ? readFileSync(0, 'utf8') : token)
   throw new PlatformError('INVALID_INPUT', { next: USAGE }, { message: USAGE })
 }
 
@@ -58,6 +60,8 @@ async function run(config: AgentConfig): Promise<void> {
       { message: 'This host has not joined a region yet.' },
     )
   let identity: Identity = known
+  // Wanted state holds the environments of tenants; somebody may have made the folder for everybody to read.
+  chmodSync(config.stateDir, 0o700)
   const disk = openSqliteDisk({
     path: path.join(config.stateDir, 'state.db'),
     onDamaged: (error) =>

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { seededRandom, vtepMac, VirtualClock } from '@nubo/base'
+import { PlatformError, seededRandom, vtepMac, VirtualClock } from '@nubo/base'
 import { unpackCookie } from '@nubo/datapath'
 import { wantedKey, type WantedItem } from '@nubo/contracts/host'
 import { silentLog } from '@nubo/runtime/process'
@@ -14,7 +14,7 @@ import {
   testSetWithPort,
   testUpdate,
 } from '../testing/wanted.ts'
-import { MemoryDisk } from '../wanted/disk.ts'
+import { MemoryDisk, type DiskChange } from '../wanted/disk.ts'
 import { WantedStore } from '../wanted/wanted-store.ts'
 import { HostNetwork } from './host-network.ts'
 
@@ -256,5 +256,147 @@ test('a port on a device that no set makes is attached by itself, also when the 
   rig.driver.hardware.makeDevice('veth5')
   await rig.clock.advance(0)
   assert.equal(rig.driver.attached().get(testId('port', 5))?.state.at, 'plugged')
+  await rig.stop()
+})
+
+class FullDisk extends MemoryDisk {
+  isFull = true
+
+  override write(changes: readonly DiskChange[]): void {
+    if (this.isFull) throw new PlatformError('HOST_DISK_FULL', {})
+    super.write(changes)
+  }
+}
+
+test('a full disk neither keeps the agent from starting nor costs a port its flows', async () => {
+  const disk = new FullDisk()
+  const rig = make({ disk })
+  assert.equal(rig.network.round, 1)
+  disk.isFull = false
+  rig.want([testNetwork()])
+  await rig.clock.advance(0)
+  const before = rig.driver.hardware.flows.flows.length
+  const change = rig.store.apply(testUpdate(++revision, testSetWithPort(1)), 'boot')
+  disk.isFull = true
+  rig.network.wantedChanged(change?.keys ?? new Set())
+  await rig.clock.advance(6_000)
+  assert.ok(rig.driver.hardware.flows.flows.length > before)
+  assert.equal(rig.network.trouble, null)
+  await rig.stop()
+})
+
+test('flows do not wait until the switch has let go of a device', async () => {
+  const rig = make()
+  rig.want(testSetWithPort(1))
+  await rig.clock.advance(0)
+  await rig.network.attachPorts(set)
+  const { promise: isLetGo, resolve: letGo } = Promise.withResolvers<void>()
+  const detach = rig.driver.detach.bind(rig.driver)
+  rig.driver.detach = async (portId) => {
+    await isLetGo
+    await detach(portId)
+  }
+  rig.want([], [`port/${testId('port', 1)}`, wantedKey(set)])
+  await rig.clock.advance(0)
+  const before = rig.bundles.length
+  rig.want([testPort(2, { on: 'set', setId: testId('set', 2) })])
+  await rig.clock.advance(0)
+  assert.equal(rig.bundles.length, before + 1)
+  // Until it is off the switch its number is nobody else's.
+  assert.equal(rig.disk.load('ofport').length, 2)
+  letGo()
+  await rig.clock.advance(0)
+  assert.equal(rig.driver.attached().size, 0)
+  assert.equal(rig.disk.load('ofport').length, 1)
+  await rig.stop()
+})
+
+test('a port that cannot be taken from the switch is taken later', async () => {
+  const rig = make()
+  rig.want(testSetWithPort(1))
+  await rig.clock.advance(0)
+  await rig.network.attachPorts(set)
+  const detach = rig.driver.detach.bind(rig.driver)
+  rig.driver.detach = () => Promise.reject(new Error('too slow'))
+  rig.want([], [`port/${testId('port', 1)}`, wantedKey(set)])
+  await rig.clock.advance(1_000)
+  assert.equal(rig.network.trouble, null)
+  rig.driver.detach = detach
+  await rig.clock.advance(10_000)
+  assert.equal(rig.driver.attached().size, 0)
+  assert.equal(rig.disk.load('ofport').length, 0)
+  await rig.stop()
+})
+
+test('a device that one port gives back is the next one’s at once', async () => {
+  const rig = make()
+  rig.want([testNetwork(), testPort(5, { on: 'interface', interfaceName: 'veth5' })])
+  await rig.clock.advance(0)
+  rig.want(
+    [testPort(6, { on: 'interface', interfaceName: 'veth5' })],
+    [`port/${testId('port', 5)}`],
+  )
+  await rig.clock.advance(1_000)
+  assert.deepEqual([...rig.driver.attached().keys()], [testId('port', 6)])
+  await rig.stop()
+})
+
+test('a bridge that is gone is made anew', async () => {
+  const rig = make()
+  rig.want(testSetWithPort(1))
+  await rig.clock.advance(0)
+  const flows = rig.driver.hardware.flows.flows.length
+  // As if somebody had deleted it: nothing works until it has been prepared.
+  const prepare = rig.driver.prepare.bind(rig.driver)
+  rig.driver.prepare = () => {
+    rig.driver.hardware.reconnect('flows lost')
+    return prepare()
+  }
+  rig.driver.hardware.disconnect()
+  await rig.clock.advance(2_000)
+  assert.equal(rig.network.trouble, null)
+  assert.equal(rig.driver.hardware.flows.flows.length, flows)
+  await rig.stop()
+})
+
+test('a switch that works gets its flows, though it cannot be prepared anew', async () => {
+  const rig = make()
+  rig.want(testSetWithPort(1))
+  await rig.clock.advance(0)
+  const flows = rig.driver.hardware.flows.flows.length
+  for (const prepare of [
+    () => Promise.reject(new Error('no tunnel')),
+    () => new Promise<never>(() => undefined),
+  ]) {
+    rig.driver.prepare = prepare
+    rig.driver.hardware.disconnect()
+    await rig.clock.advance(2_000)
+    rig.driver.hardware.reconnect('flows lost')
+    await rig.clock.advance(0)
+    assert.equal(rig.driver.hardware.flows.flows.length, flows)
+    assert.equal(rig.network.trouble, null)
+  }
+  await rig.stop()
+})
+
+test('a port that its network has no place for any more is not ready, and says why', async () => {
+  const rig = make()
+  rig.want(testSetWithPort(1))
+  await rig.clock.advance(0)
+  await rig.network.attachPorts(set)
+  assert.ok(rig.network.portsOf(set).areReady)
+  const [subnet] = testNetwork().subnets
+  assert.ok(subnet)
+  rig.woken.length = 0
+  rig.want([
+    testNetwork(1, {
+      subnets: [{ ...subnet, cidr: '10.9.0.0/24', gatewayAddress: '10.9.0.1' }],
+    }),
+  ])
+  await rig.clock.advance(0)
+  assert.equal(rig.network.trouble, null)
+  assert.equal(rig.network.portsOf(set).areReady, false)
+  assert.equal(rig.network.portsOf(set).trouble?.code, 'INVALID_INPUT')
+  assert.deepEqual(rig.woken, [set.id])
   await rig.stop()
 })

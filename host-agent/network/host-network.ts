@@ -1,4 +1,12 @@
-import { explain, PlatformError, vtepMac, withJitter, type Clock, type Random } from '@nubo/base'
+import {
+  explain,
+  PlatformError,
+  sleep,
+  vtepMac,
+  withJitter,
+  type Clock,
+  type Random,
+} from '@nubo/base'
 import type { FoundReason, WantedPort, WantedSet } from '@nubo/contracts/host'
 import { compile, diffAgainstSwitch, ROUND_MAX, type FlowProgram } from '@nubo/datapath'
 import type { Log } from '@nubo/runtime/process'
@@ -49,10 +57,14 @@ export class HostNetwork {
   /** Ports whose flows the switch has. */
   readonly #programmed = new Set<string>()
   readonly #neighbours = new Set<string>()
+  /** Ports that are being taken from the switch. */
+  readonly #leaving = new Map<string, Promise<void>>()
   readonly #wakeup: Wakeup
   #prepared: PreparedSwitch | undefined
   #program: FlowProgram | undefined
   #mustCompare = true
+  /** Something failed that worked before: the bridge itself may be gone. */
+  #mustPrepare = false
   #trouble: FoundReason | null = null
   #lastCompareMs = 0
   readonly #isPrepared = Promise.withResolvers<void>()
@@ -61,7 +73,7 @@ export class HostNetwork {
     this.#needs = needs
     this.#table = new PortTable(needs.disk)
     this.#wakeup = new Wakeup(needs.clock)
-    this.#round = nextRound(needs.disk)
+    this.#round = nextRound(needs)
     for (const key of allKeys(needs.store)) this.#pending.add(key)
   }
 
@@ -103,10 +115,14 @@ export class HostNetwork {
         this.#programmed.clear()
         this.#compareAgain()
       }),
-      events.onReady(() => this.#compareAgain()),
+      events.onReady(() => {
+        this.#mustPrepare = false
+        this.#compareAgain()
+      }),
       events.onDisconnected((error) => {
-        this.#mustCompare = true
         this.#say({ code: 'ENGINE_UNAVAILABLE', text: explain(error) })
+        // The next tries fail, until it is back or has been prepared anew.
+        this.#compareAgain()
       }),
       events.onPortChange(({ portId }) => this.#tellOwner(portId)),
     ]
@@ -119,6 +135,7 @@ export class HostNetwork {
         if (signal.aborted) break
         failures += 1
         this.#mustCompare = true
+        this.#mustPrepare = true
         this.#say(reasonOf(error))
         this.#needs.log.warn('the switch could not be brought to what is wanted', {
           ...logged(error),
@@ -129,6 +146,7 @@ export class HostNetwork {
       }
     }
     for (const end of endListening) end()
+    await Promise.all(this.#leaving.values())
   }
 
   /** Where a set's ports stand. Costs nothing. */
@@ -202,12 +220,14 @@ export class HostNetwork {
 
   async #step(signal: AbortSignal): Promise<void> {
     const { clock, driver, store } = this.#needs
-    this.#prepared ??= await this.#prepare()
+    if (this.#prepared === undefined) this.#prepared = await this.#prepare()
+    else if (this.#mustPrepare) await this.#prepareAgain()
+    this.#mustPrepare = false
     const isCompareDue = clock.monotonicMs() - this.#lastCompareMs >= RESYNC_PERIOD_MS
     // Before the first snapshot nothing is known of what should be: what runs keeps its flows.
     const isNothingKnown = store.revision === null
-    if (!isNothingKnown && (this.#mustCompare || isCompareDue)) return this.#compare()
-    if (!isNothingKnown && this.#pending.size > 0) return this.#change()
+    if (!isNothingKnown && (this.#mustCompare || isCompareDue)) return this.#compare(signal)
+    if (!isNothingKnown && this.#pending.size > 0) return this.#change(signal)
     if (driver.version() !== '') this.#say(null)
     await this.#wakeup.wait({ maxMs: RESYNC_PERIOD_MS, signal })
   }
@@ -222,26 +242,35 @@ export class HostNetwork {
     return prepared
   }
 
+  /** Waits no longer than until the switch works: flows may go on without a tunnel. */
+  async #prepareAgain(): Promise<void> {
+    const { driver, log } = this.#needs
+    const { promise: isReady, resolve } = Promise.withResolvers<void>()
+    const endListening = driver.events.onReady(resolve)
+    try {
+      await Promise.race([driver.prepare(), isReady])
+    } catch (error) {
+      log.warn('the switch could not be prepared anew', logged(error))
+    } finally {
+      endListening()
+    }
+  }
+
   /** Sends what is pending, as one bundle, and attaches what has a device already, at the same time. */
-  async #change(): Promise<void> {
+  async #change(signal: AbortSignal): Promise<void> {
     const keys = [...this.#pending]
     this.#pending.clear()
-    this.#place(keys)
-    // A device takes the switch longer than flows do, so it goes first and is on its way while we compile; until its
-    // flows are there everything of it is dropped. Never rejects.
-    const attached = this.#attachInterfaces(keys)
-    await Promise.resolve()
     const changes = this.#compileKeys(keys)
     await Promise.all([
       changes.length === 0 ? undefined : this.#needs.driver.applyFlows(changes),
-      attached,
+      this.#attachInterfaces(keys),
       this.#tellNeighbours(keys),
     ])
     this.#flowsAreOn(keys)
-    await this.#detachUnwanted()
+    this.#detachUnwanted(signal)
   }
 
-  async #compare(): Promise<void> {
+  async #compare(signal: AbortSignal): Promise<void> {
     const { clock, driver, log } = this.#needs
     const startedAtMs = clock.monotonicMs()
     this.#mustCompare = false
@@ -257,7 +286,7 @@ export class HostNetwork {
     this.#lastCompareMs = startedAtMs
     this.#flowsAreOn([...all, ...keys])
     await this.#attachInterfaces(all)
-    await this.#detachUnwanted()
+    this.#detachUnwanted(signal)
     log.info('the switch was compared with what is wanted', {
       found: found.length,
       changes: changes.length,
@@ -266,22 +295,17 @@ export class HostNetwork {
     })
   }
 
-  /** Gives local ports their numbers on the switch; those that have one keep it. */
-  #place(keys: readonly string[]): void {
-    this.#table.place([...this.#portsOf(keys)].filter(isLocalPort))
-  }
-
   #compileKeys(keys: readonly string[]): ReturnType<typeof compileWanted>['changes'] {
     const { store, log } = this.#needs
     const tunnelOfport = this.#prepared?.tunnelOfport
     if (tunnelOfport === undefined) throw switchAway()
-    this.#place(keys)
     this.#program ??= compile(
       { networks: [], localPorts: [], remotePorts: [] },
       { ofport: tunnelOfport },
       this.#round,
     )
     try {
+      this.#table.place([...this.#portsOf(keys)].filter(isLocalPort))
       const { changes, rejected } = compileWanted(
         this.#program,
         store,
@@ -292,12 +316,21 @@ export class HostNetwork {
       for (const [key, why] of rejected) {
         this.#rejected.set(key, why)
         log.error('a wanted item cannot be compiled to flows', { key, why })
+        this.#tellRejected(key)
       }
       return changes
     } catch (error) {
       for (const key of keys) this.#pending.add(key)
       throw error
     }
+  }
+
+  /** It may be one that had its flows until now. */
+  #tellRejected(key: string): void {
+    if (!key.startsWith('port/')) return
+    const portId = key.slice('port/'.length)
+    this.#programmed.delete(portId)
+    this.#tellOwner(portId)
   }
 
   /** Ports on devices that no set driver makes. */
@@ -325,14 +358,46 @@ export class HostNetwork {
     )
   }
 
-  /** Ports that nobody wants any more leave the switch, and then give their number back. */
-  async #detachUnwanted(): Promise<void> {
-    const { driver, store } = this.#needs
+  /**
+   * Ports that nobody wants any more leave the switch, and then give their number back. Nobody waits for that: the
+   * switch takes its time to let go of a device, and flows of others must not take it too.
+   */
+  #detachUnwanted(signal: AbortSignal): void {
+    const { driver, log, store } = this.#needs
     const isLocal = (portId: string): boolean => isLocalPort(store.ports.get(portId))
-    const gone = [...driver.attached().keys()].filter((id) => !isLocal(id))
-    await Promise.all(gone.map((id) => driver.detach(id)))
-    for (const portId of this.#table.all.keys())
-      if (!isLocal(portId) && !driver.attached().has(portId)) this.#table.release(portId)
+    const attached = driver.attached()
+    for (const { portId, name } of attached.values())
+      if (!isLocal(portId) && !this.#leaving.has(portId))
+        this.#leaving.set(portId, this.#detach({ portId, name }, signal))
+    try {
+      for (const portId of this.#table.all.keys())
+        if (!isLocal(portId) && !attached.has(portId) && !this.#leaving.has(portId))
+          this.#table.release(portId)
+    } catch (error) {
+      // A full disk. They keep their numbers a while longer.
+      log.warn('numbers of ports could not be given back', logged(error))
+    }
+  }
+
+  /** Never rejects. */
+  async #detach(port: { portId: string; name: string }, signal: AbortSignal): Promise<void> {
+    const { clock, driver, log } = this.#needs
+    const { portId, name } = port
+    try {
+      await driver.detach(portId)
+    } catch (error) {
+      log.warn('a port could not be taken from the switch', { portId, ...logged(error) })
+      await sleep(clock, RETRY_MAX_MS, signal).catch(() => undefined)
+    }
+    this.#leaving.delete(portId)
+    if (signal.aborted) return
+    // Another port may have waited for the device.
+    const next = this.#table.ownerOf(name)
+    if (next !== undefined && next !== portId) {
+      this.#pending.add(`port/${next}`)
+      this.#wakeup.wake()
+    }
+    this.#detachUnwanted(signal)
   }
 
   async #tellNeighbours(keys: Iterable<string>): Promise<void> {
@@ -395,10 +460,15 @@ export class HostNetwork {
   }
 }
 
-function nextRound(disk: Disk): number {
+function nextRound({ disk, log }: HostNetworkNeeds): number {
   const before = Number(disk.load('network').find(({ key }) => key === 'round')?.value ?? 0)
   const round = before >= ROUND_MAX ? 1 : before + 1
-  disk.write([{ type: 'put', kind: 'network', key: 'round', value: String(round) }])
+  try {
+    disk.write([{ type: 'put', kind: 'network', key: 'round', value: String(round) }])
+  } catch (error) {
+    // A full disk must not keep the agent from its work; two lives with one round are only harder to tell apart.
+    log.error('the round of flows could not be recorded', { round, ...logged(error) })
+  }
   return round
 }
 

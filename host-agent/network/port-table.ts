@@ -38,6 +38,11 @@ export class PortTable {
     return this.#ports.get(portId)
   }
 
+  /** The port that has this device, or will have it when another one has given it back. */
+  ownerOf(name: string): string | undefined {
+    return this.#names.get(name)
+  }
+
   get all(): ReadonlyMap<string, PlacedPort> {
     return this.#ports
   }
@@ -56,7 +61,8 @@ export class PortTable {
       this.#hold(placed)
       changes.push(record(placed))
     }
-    if (changes.length > 0) this.#disk.write(changes)
+    // A port waits for this; and what a power cut loses of it, the database of the switch still says (`adopt`).
+    if (changes.length > 0) this.#disk.writeSoon(changes)
   }
 
   /** Takes over what an earlier life left on the switch. False if its number or device is another port's by now. */
@@ -69,8 +75,8 @@ export class PortTable {
       this.#names.has(placed.name)
     )
       return false
-    this.#disk.write([record(placed)])
     this.#hold(placed)
+    this.#disk.writeSoon([record(placed)])
     return true
   }
 
@@ -78,15 +84,16 @@ export class PortTable {
   release(portId: string): void {
     const placed = this.#ports.get(portId)
     if (placed === undefined) return
-    this.#disk.write([{ type: 'remove', kind: 'ofport', key: portId }])
+    this.#disk.writeSoon([{ type: 'remove', kind: 'ofport', key: portId }])
     this.#ports.delete(portId)
     this.#ofports.delete(placed.ofport)
-    this.#names.delete(placed.name)
+    if (this.#names.get(placed.name) === portId) this.#names.delete(placed.name)
   }
 
   #hold(placed: PlacedPort): void {
     const before = this.#ports.get(placed.portId)
-    if (before !== undefined) this.#names.delete(before.name)
+    if (before !== undefined && this.#names.get(before.name) === placed.portId)
+      this.#names.delete(before.name)
     this.#ports.set(placed.portId, placed)
     this.#ofports.add(placed.ofport)
     this.#names.set(placed.name, placed.portId)

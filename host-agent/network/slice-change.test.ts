@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { compile, SliceError, type FlowProgram } from '@nubo/datapath'
+import { compile, type FlowProgram } from '@nubo/datapath'
 import { wantedKey, type WantedNetwork, type WantedPort } from '@nubo/contracts/host'
+import { flowKey, type Flow, type FlowChange } from '@nubo/wire-openflow'
 import { testId, testNetwork, testPort } from '../testing/wanted.ts'
 import { compileWanted } from './slice-change.ts'
 
@@ -86,10 +87,59 @@ test('ports of a network or subnet that is not known are named, and come when it
   assert.equal(program.slice().localPorts.length, 1)
 })
 
-test('a change with too much that is broken is refused as a whole', () => {
+test('many broken ports, more than are left out one after the other, keep nobody from their flows', () => {
   const program = empty()
-  const ports = Array.from({ length: 100 }, (_, at) => ({ ...remote(at + 2), address: '1.2.3.4' }))
-  const all = wanted([testNetwork()], ports)
-  assert.throws(() => compileWanted(program, all, all.keys, ofportOf), SliceError)
-  assert.equal(program.slice().networks.length, 0)
+  const broken = Array.from({ length: 100 }, (_, at) => ({ ...remote(at + 2), address: '1.2.3.4' }))
+  const all = wanted([testNetwork()], [...broken, local(200)])
+  const before = [...program.flows()]
+  const { changes, rejected } = compileWanted(program, all, all.keys, ofportOf)
+  assert.deepEqual([...rejected.keys()], broken.map(wantedKey))
+  assert.equal(program.slice().localPorts.length, 1)
+  assert.deepEqual(after(before, changes), after(program.flows(), []))
 })
+
+test('a network that is broken with all its ports does not use up what others may have broken', () => {
+  const program = empty()
+  const network = testNetwork(2, { vni: 0 })
+  const inBroken = Array.from({ length: 100 }, (_, at) => ({
+    ...remote(at + 2),
+    networkId: network.id,
+    subnetId: testId('subnet', 2),
+  }))
+  const outside = { ...remote(201), address: '192.168.9.9' }
+  const all = wanted([testNetwork(), network], [...inBroken, outside, local(200)])
+  const { rejected } = compileWanted(program, all, all.keys, ofportOf)
+  assert.equal(rejected.size, 102)
+  assert.equal(program.slice().localPorts.length, 1)
+})
+
+test('a port that a changed network leaves without a place is left out; the change goes on', () => {
+  const program = empty()
+  const all = wanted([testNetwork()], [local(2)])
+  compileWanted(program, all, all.keys, ofportOf)
+  const [subnet] = testNetwork().subnets
+  assert.ok(subnet)
+  const moved = { ...subnet, cidr: '10.9.0.0/24', gatewayAddress: '10.9.0.1' }
+  all.networks.set(testNetwork().id, { ...testNetwork(), subnets: [moved] })
+  const other = testNetwork(2)
+  all.networks.set(other.id, other)
+  const { rejected } = compileWanted(
+    program,
+    all,
+    [...all.networks.values()].map(wantedKey),
+    ofportOf,
+  )
+  assert.deepEqual([...rejected.keys()], [`port/${testId('port', 2)}`])
+  assert.equal(program.slice().networks.length, 2)
+  assert.equal(program.slice().localPorts.length, 0)
+})
+
+/** Keys of the flows that a switch has after these changes. */
+function after(before: Iterable<Flow>, changes: readonly FlowChange[]): Set<string> {
+  const keys = new Set([...before].map(flowKey))
+  for (const change of changes) {
+    if (change.type === 'add') keys.add(flowKey(change.flow))
+    if (change.type === 'deleteStrict') keys.delete(flowKey(change))
+  }
+  return keys
+}

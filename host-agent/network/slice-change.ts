@@ -10,8 +10,11 @@ import {
 import type { WantedNetwork, WantedPort } from '@nubo/contracts/host'
 import type { FlowChange } from '@nubo/wire-openflow'
 
-/** So many broken objects of one change are left out one by one; a change with more is refused as a whole. */
-const REJECTIONS_MAX = 64
+/**
+ * So many broken objects of one change are left out by trying the whole again without them, which finds objects that
+ * are wrong only beside each other. Each try costs the whole change; beyond that the objects are taken one by one.
+ */
+const TRIES_MAX = 64
 
 export interface WantedNetworks {
   readonly networks: ReadonlyMap<string, WantedNetwork>
@@ -34,8 +37,8 @@ export interface Compiled {
 }
 
 /**
- * Brings the program to what is wanted of the items `keys`. An item that the compiler refuses is left out and named;
- * one broken port must not keep all others from their flows. Throws the SliceError if too many are broken.
+ * Brings the program to what is wanted of the items `keys`. An item that the compiler refuses is left out and named:
+ * broken ones, however many, must not keep all others from their flows.
  */
 export function compileWanted(
   program: FlowProgram,
@@ -45,14 +48,41 @@ export function compileWanted(
 ): Compiled {
   const rejected = new Map<string, string>()
   const draft = draftOf(wanted, keys, ofportOf, rejected)
-  for (;;) {
+  for (let tried = 0; tried < TRIES_MAX; tried += 1) {
     try {
       return { changes: compileChange(program, changeOf(draft)), rejected }
     } catch (error) {
-      if (!(error instanceof SliceError) || rejected.size >= REJECTIONS_MAX) throw error
-      if (!leaveOut(draft, wanted, error, rejected)) throw error
+      if (!(error instanceof SliceError)) throw error
+      if (!leaveOut(draft, wanted, error, rejected)) break
     }
   }
+  return { changes: compileOneByOne(program, draft, rejected), rejected }
+}
+
+/** As `compileChange`, at the price that objects cannot trade addresses: which of them comes second is left out. */
+function compileOneByOne(
+  program: FlowProgram,
+  draft: Draft,
+  rejected: Map<string, string>,
+): FlowChange[] {
+  const { removePorts, removeNetworks, putNetworks, putLocalPorts, putRemotePorts } = draft
+  // What is replaced goes first, so that it is in nobody's way.
+  const changes = compileChange(program, {
+    removePorts: [...removePorts, ...putLocalPorts.keys(), ...putRemotePorts.keys()],
+  })
+  const attempt = (key: string, change: SliceChange): void => {
+    try {
+      changes.push(...compileChange(program, change))
+    } catch (error) {
+      if (!(error instanceof SliceError)) throw error
+      rejected.set(key, error.message)
+    }
+  }
+  for (const id of removeNetworks) attempt(`network/${id}`, { removeNetworks: [id] })
+  for (const [id, network] of putNetworks) attempt(`network/${id}`, { putNetworks: [network] })
+  for (const [id, port] of putLocalPorts) attempt(`port/${id}`, { putLocalPorts: [port] })
+  for (const [id, port] of putRemotePorts) attempt(`port/${id}`, { putRemotePorts: [port] })
+  return changes
 }
 
 function draftOf(
@@ -144,7 +174,8 @@ function leaveOut(
   const kind = error.object.slice(0, slash)
   if (kind === 'port') {
     const isIn = draft.putLocalPorts.delete(id) || draft.putRemotePorts.delete(id)
-    if (!isIn) return false
+    // One that is not in the change is in the program, and does not fit its network any more.
+    if (!isIn && draft.removePorts.has(id)) return false
     rejected.set(`port/${id}`, error.message)
     // What the program has of it is about an earlier wish.
     draft.removePorts.add(id)

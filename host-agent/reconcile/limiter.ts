@@ -27,3 +27,27 @@ export class Limiter {
     }
   }
 }
+
+/** A limiter of whose places one key can have only a part: work that lasts makes its own kind wait, and nobody else. */
+export class SharedLimiter {
+  readonly #all: Limiter
+  readonly #maxPerKey: number
+  readonly #shares = new Map<string, { readonly limiter: Limiter; users: number }>()
+
+  constructor(options: { readonly max: number; readonly maxPerKey: number }) {
+    this.#all = new Limiter(options.max)
+    this.#maxPerKey = options.maxPerKey
+  }
+
+  async run<Result>(key: string, work: () => Promise<Result>): Promise<Result> {
+    const share = this.#shares.get(key) ?? { limiter: new Limiter(this.#maxPerKey), users: 0 }
+    this.#shares.set(key, share)
+    share.users += 1
+    try {
+      return await share.limiter.run(() => this.#all.run(work))
+    } finally {
+      share.users -= 1
+      if (share.users === 0) this.#shares.delete(key)
+    }
+  }
+}

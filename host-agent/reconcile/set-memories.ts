@@ -1,4 +1,6 @@
+import type { Log } from '@nubo/runtime/process'
 import { z } from 'zod'
+import { logged } from '../logged.ts'
 import {
   emptySetMemory,
   newContainerMemory,
@@ -23,13 +25,18 @@ const kept = z.strictObject({
 
 const KIND = 'set-memory'
 
-/** Memories of all sets, of which the lasting part is on disk. */
+/**
+ * Memories of all sets, of which the lasting part is on disk. What cannot be written is only logged, and written with
+ * the next change: a full disk must not keep a set from its restart.
+ */
 export class SetMemories {
   readonly #disk: Disk
+  readonly #log: Log
   readonly #texts = new Map<string, string>()
 
-  constructor(disk: Disk) {
+  constructor({ disk, log }: { readonly disk: Disk; readonly log: Log }) {
     this.#disk = disk
+    this.#log = log
     for (const { key, value } of disk.load(KIND)) this.#texts.set(key, value)
   }
 
@@ -73,7 +80,7 @@ export class SetMemories {
       text === undefined
         ? { type: 'remove', kind: KIND, key: setId }
         : { type: 'put', kind: KIND, key: setId, value: text }
-    this.#disk.write([change])
+    if (!this.#wrote(change)) return
     if (text === undefined) this.#texts.delete(setId)
     else this.#texts.set(setId, text)
   }
@@ -81,6 +88,16 @@ export class SetMemories {
   /** The set is gone. Idempotent. */
   forget(setId: string): void {
     if (!this.#texts.delete(setId)) return
-    this.#disk.write([{ type: 'remove', kind: KIND, key: setId }])
+    this.#wrote({ type: 'remove', kind: KIND, key: setId })
+  }
+
+  #wrote(change: DiskChange): boolean {
+    try {
+      this.#disk.write([change])
+      return true
+    } catch (error) {
+      this.#log.warn('what is remembered of a set could not be written', logged(error))
+      return false
+    }
   }
 }

@@ -19,7 +19,7 @@ import type { PlacementGate } from '../wanted/placement-gate.ts'
 import type { WantedStore } from '../wanted/wanted-store.ts'
 import { withDeadline } from './deadline.ts'
 import { ImagePuller, type ImageTokens } from './image-puller.ts'
-import { Limiter } from './limiter.ts'
+import { Limiter, SharedLimiter } from './limiter.ts'
 import { reasonOf } from './reason.ts'
 import { SetMemories } from './set-memories.ts'
 import { SetWorker, type WorkerNeeds } from './set-worker.ts'
@@ -29,9 +29,14 @@ const FULL_PASS_PERIOD_MS = 10_000
 const LIST_TIMEOUT_MS = 30_000
 const ENGINE_RETRY_FIRST_MS = 200
 const ENGINE_RETRY_MAX_MS = 5_000
-/** Ends wait for containers and cost little themselves. */
-const PARALLEL_ENDS_MAX = 16
-const PARALLEL_PROBES_MAX = 8
+const PARALLEL_REMOVALS_MAX = 16
+/**
+ * Stops and probes last as long as tenants like, up to minutes, so that one project gets only a part of the places.
+ * A stop costs a connection to the engine, of which there are 1,024; a probe costs an exec, of which the driver has
+ * 128, and people look into containers with those, too.
+ */
+const PARALLEL_STOPS = { max: 512, maxPerKey: 64 }
+const PARALLEL_PROBES = { max: 64, maxPerKey: 8 }
 /** After this the first report of a session goes out with what is known, though some sets have not been looked at. */
 const FIRST_LOOK_TIMEOUT_MS = 5_000
 
@@ -56,7 +61,7 @@ export class SetReconciler {
   readonly #workers = new Map<string, SetWorker>()
   readonly #memories: SetMemories
   readonly #images: ImagePuller
-  readonly #limiters: Pick<WorkerNeeds, 'starts' | 'ends' | 'probes'>
+  readonly #limiters: Pick<WorkerNeeds, 'starts' | 'stops' | 'removals' | 'probes'>
   readonly #running = new Set<Promise<void>>()
   readonly #unplanned = new Set<string>()
   readonly #prepared = Promise.withResolvers<void>()
@@ -74,15 +79,16 @@ export class SetReconciler {
 
   constructor(needs: ReconcilerNeeds) {
     this.#needs = needs
-    this.#memories = new SetMemories(needs.disk)
+    this.#memories = new SetMemories(needs)
     this.#images = new ImagePuller({
       ...needs,
       onChange: (digest) => this.#wakeUsersOf(digest),
     })
     this.#limiters = {
       starts: new Limiter(needs.parallelStartsMax),
-      ends: new Limiter(PARALLEL_ENDS_MAX),
-      probes: new Limiter(PARALLEL_PROBES_MAX),
+      stops: new SharedLimiter(PARALLEL_STOPS),
+      removals: new Limiter(PARALLEL_REMOVALS_MAX),
+      probes: new SharedLimiter(PARALLEL_PROBES),
     }
   }
 
@@ -280,7 +286,9 @@ export class SetReconciler {
 
   /** Compares the whole engine with what the workers believe. */
   async #fullPass(): Promise<void> {
-    if (this.#engineTrouble !== null || this.#signal.aborted) return
+    if (this.#signal.aborted) return
+    // It is being waited for; should that have ended with the very answer before this trouble, it begins again.
+    if (this.#engineTrouble !== null) return this.#engineIsAway()
     const { driver, store } = this.#needs
     const versions = new Map([...this.#workers].map(([id, worker]) => [id, worker.version]))
     let found: readonly FoundSet[]

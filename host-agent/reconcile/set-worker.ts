@@ -21,7 +21,7 @@ import type { PlacementGate } from '../wanted/placement-gate.ts'
 import type { WantedStore } from '../wanted/wanted-store.ts'
 import { withDeadline } from './deadline.ts'
 import type { ImagePuller } from './image-puller.ts'
-import type { Limiter } from './limiter.ts'
+import type { Limiter, SharedLimiter } from './limiter.ts'
 import { isEngineAway, reasonOf } from './reason.ts'
 import type { SetMemories } from './set-memories.ts'
 
@@ -45,8 +45,10 @@ export interface WorkerNeeds {
   readonly images: ImagePuller
   readonly reports: FoundReports
   readonly starts: Limiter
-  readonly ends: Limiter
-  readonly probes: Limiter
+  readonly removals: Limiter
+  /** By project. */
+  readonly stops: SharedLimiter
+  readonly probes: SharedLimiter
   /** Why the container engine cannot be worked with; null: it can. */
   engineTrouble(): FoundReason | null
   onEngineAway(error: unknown): void
@@ -327,7 +329,8 @@ export class SetWorker {
   }
 
   async #stopContainer(action: { name: string; timeoutMs: number }): Promise<void> {
-    await this.#needs.ends.run(() =>
+    const project = this.#lastWanted?.projectId ?? this.setId
+    await this.#needs.stops.run(project, () =>
       this.#within(
         action.timeoutMs + STOP_EXTRA_MS,
         'stop a container',
@@ -337,7 +340,7 @@ export class SetWorker {
   }
 
   async #remove(wanted: WantedSet | null): Promise<void> {
-    const { network, driver, ends } = this.#needs
+    const { network, driver, removals } = this.#needs
     // Their devices go with the sandbox; those of a new one are attached anew. The switch being away must not keep
     // a set from going: what is left is detached when it is back.
     if (wanted !== null)
@@ -346,7 +349,7 @@ export class SetWorker {
         'detach ports',
         network.detachPorts(wanted.portIds),
       ).catch((error: unknown) => this.#log.warn('ports could not be detached', logged(error)))
-    await ends.run(() =>
+    await removals.run(() =>
       this.#within(REMOVE_TIMEOUT_MS, 'remove a set', driver.removeSet(this.setId)),
     )
     this.#memory = afterRemove(this.#memory)
@@ -358,7 +361,7 @@ export class SetWorker {
     if (check === null || check === undefined) return
     const { clock, driver, probes } = this.#needs
     this.#memory = beginProbe(this.#memory, action.name)
-    const probing = probes.run(() =>
+    const probing = probes.run(wanted.projectId, () =>
       this.#within(
         check.timeoutMs + PROBE_EXTRA_MS,
         'a health check',

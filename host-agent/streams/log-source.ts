@@ -1,6 +1,16 @@
+import { isPlatformError } from '@nubo/base'
 import type { LogEntry } from '../drivers/set/set-driver.ts'
 
 export type LogSource = AsyncIterable<Pick<LogEntry, 'stream' | 'bytes'>>
+
+/** A container that has not been made yet has written nothing; that keeps nobody from the logs beside it. */
+export async function* existing(entries: AsyncIterable<LogEntry>): AsyncGenerator<LogEntry> {
+  try {
+    yield* entries
+  } catch (error) {
+    if (!isPlatformError(error, 'NOT_FOUND')) throw error
+  }
+}
 
 /** Prefixes of the containers of a set stand in one column. */
 export function prefixed(

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { PassThrough } from 'node:stream'
 import { test } from 'node:test'
-import { VirtualClock } from '@nubo/base'
+import { PlatformError, VirtualClock } from '@nubo/base'
 import { STREAM_CREDIT_BYTES, STREAM_FRAME_BYTES_MAX } from '@nubo/contracts'
 import type { StreamRequest } from '@nubo/contracts/host'
 import { silentLog } from '@nubo/runtime/process'
@@ -54,7 +54,7 @@ class Rig {
         exec: (_setId, container, request) => this.#exec(container, request),
         logs: (_setId, container, request) => {
           this.logAsked.push({ container, request })
-          return chunks(this.logs[container] ?? [])
+          return this.logs[container] === undefined ? absent() : chunks(this.logs[container])
         },
       },
       dialer: {
@@ -127,6 +127,13 @@ class Rig {
       close: () => (this.isExecClosed = true),
     }
   }
+}
+
+/** As the logs of a container that has not been made. */
+async function* absent(): AsyncGenerator<LogEntry> {
+  await Promise.resolve()
+  yield* []
+  throw new PlatformError('NOT_FOUND', {})
 }
 
 async function* chunks<Item>(items: Item[], until: Promise<void> = Promise.resolve()) {
@@ -346,6 +353,15 @@ test('logs of one container come as they are, those of a set with names, in the 
   all.logs = logs
   await all.open({ type: 'logs', container: null })
   assert.equal(all.carried, 'web | a\ndb  | b\ndb  | c\nweb | d\n')
+  // One that has not been made yet keeps nobody from the others; asked for alone, it is an error.
+  const half = new Rig()
+  half.logs = { web: logs.web }
+  await half.open({ type: 'logs', container: null })
+  assert.equal(half.carried, 'web | a\nweb | d\n')
+  assert.deepEqual(half.end, { type: 'end', exitCode: null, error: null })
+  const none = new Rig()
+  await none.open({ type: 'logs', container: 'db' })
+  assert.match(JSON.stringify(none.end), /NOT_FOUND/)
   const followed = new Rig()
   followed.logs = logs
   await followed.open({ type: 'logs', container: null, follow: true })

@@ -5,7 +5,7 @@ import type { ExecStream, SetDriver } from '../drivers/set/set-driver.ts'
 import { logged } from '../logged.ts'
 import type { WantedStore } from '../wanted/wanted-store.ts'
 import { HostStream, type StreamSource } from './host-stream.ts'
-import { merged, prefixed, type LogSource } from './log-source.ts'
+import { existing, merged, prefixed, type LogSource } from './log-source.ts'
 import type { StreamDialer } from './stream-socket.ts'
 
 /** More are refused with a reason; twice as many are not even answered. */
@@ -111,7 +111,10 @@ export class Streams {
     const width = Math.max(...names.map((name) => name.length))
     return merged(
       names.map((name) =>
-        prefixed(this.#needs.driver.logs(setId, name, options), `${name.padEnd(width)} | `),
+        prefixed(
+          existing(this.#needs.driver.logs(setId, name, options)),
+          `${name.padEnd(width)} | `,
+        ),
       ),
       follow ? 'arrival' : 'time',
     )

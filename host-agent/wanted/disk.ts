@@ -1,4 +1,4 @@
-import { renameSync } from 'node:fs'
+import { chmodSync, closeSync, openSync, renameSync } from 'node:fs'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { PlatformError } from '@nubo/base'
 
@@ -24,6 +24,11 @@ export interface Disk {
    * Throws HOST_DISK_FULL where there is no room; then nothing has changed.
    */
   write(changes: readonly DiskChange[]): void
+  /**
+   * As `write`, without waiting for stable storage: the end of the agent loses nothing, a power cut may lose the last
+   * ones. For what can be found out again.
+   */
+  writeSoon(changes: readonly DiskChange[]): void
   close(): void
 }
 
@@ -47,6 +52,10 @@ export class MemoryDisk implements Disk {
     }
   }
 
+  writeSoon(changes: readonly DiskChange[]): void {
+    this.write(changes)
+  }
+
   close(): void {}
 }
 
@@ -56,7 +65,7 @@ const SCHEMA = `
   ) STRICT, WITHOUT ROWID`
 
 /**
- * Opens, or makes, the agent's database. One process at a time: a second one gets SETUP_FAILED.
+ * Opens, or makes, the agent's database, which only its owner can read. One process at a time: a second one gets SETUP_FAILED.
  * A damaged file is put aside as `<path>.damaged` and a new one begun, because the servers can send everything again;
  * `onDamaged` is told.
  */
@@ -100,6 +109,13 @@ function sqliteCode(error: unknown): number | undefined {
     : undefined
 }
 
+/** Environments of tenants lie there. What SQLite puts beside a database gets the mode of the database. */
+function keepPrivate(path: string): void {
+  if (path === ':memory:') return
+  closeSync(openSync(path, 'a', 0o600))
+  chmodSync(path, 0o600)
+}
+
 class SqliteDisk implements Disk {
   readonly #database: DatabaseSync
   readonly #load: StatementSync
@@ -108,6 +124,7 @@ class SqliteDisk implements Disk {
   readonly #clear: StatementSync
 
   constructor(path: string) {
+    keepPrivate(path)
     this.#database = new DatabaseSync(path)
     try {
       // EXCLUSIVE keeps a second agent out and needs no shared memory file; FULL puts each commit on stable storage.
@@ -155,6 +172,16 @@ class SqliteDisk implements Disk {
       if (sqliteCode(cause) === SQLITE_FULL)
         throw new PlatformError('HOST_DISK_FULL', { what: 'agent state' }, { cause })
       throw cause
+    }
+  }
+
+  writeSoon(changes: readonly DiskChange[]): void {
+    // In WAL mode NORMAL leaves out nothing but the fsync of a commit (sqlite.org/pragma.html#pragma_synchronous).
+    this.#database.exec('PRAGMA synchronous = NORMAL')
+    try {
+      this.write(changes)
+    } finally {
+      this.#database.exec('PRAGMA synchronous = FULL')
     }
   }
 

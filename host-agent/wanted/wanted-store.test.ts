@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { after, test } from 'node:test'
-import { isPlatformError } from '@nubo/base'
+import { isPlatformError, PlatformError } from '@nubo/base'
 import { wantedKey } from '@nubo/contracts/host'
 import { silentLog } from '@nubo/runtime/process'
 import { testId, testNetwork, testPort, testSet, testUpdate } from '../testing/wanted.ts'
-import { MemoryDisk, openSqliteDisk, type Disk } from './disk.ts'
+import { MemoryDisk, openSqliteDisk, type Disk, type DiskChange } from './disk.ts'
 import { SEEN_SETS_MAX, WANTED_ITEMS_MAX, WantedStore } from './wanted-store.ts'
 
 const BOOT = 'boot-1'
@@ -47,6 +47,40 @@ test('a snapshot in parts takes effect as a whole, with its last part', () => {
   assert.deepEqual([...store.sets.keys()].toSorted(), [testId('set', 1), testId('set', 2)])
   assert.equal(change?.keys.size, 3)
   assert.deepEqual([...open(disk).sets.keys()].toSorted(), [testId('set', 1), testId('set', 2)])
+})
+
+test('an update within the parts of another one is refused: its rest alone would empty the host', () => {
+  const disk = new MemoryDisk()
+  const store = open(disk)
+  store.apply(testUpdate(1, [testSet(), testNetwork()], { full: true }), BOOT)
+  const isRefused = (error: unknown): boolean => isPlatformError(error, 'PROTOCOL_VIOLATION')
+  store.apply(testUpdate(2, [testSet()], { full: true, last: false }), BOOT)
+  assert.throws(() => store.apply(testUpdate(3, [testSet()]), BOOT), isRefused)
+  store.apply(testUpdate(4, [testSet()], { full: true, last: false }), BOOT)
+  const other = testUpdate(5, [testNetwork()], { full: true })
+  assert.throws(() => store.apply(other, BOOT), isRefused)
+  assert.equal(store.revision, 1)
+  assert.equal(open(disk).sets.size + open(disk).networks.size, 2)
+})
+
+test('what is not vital is not worth a session or an update when the disk is full', () => {
+  class FullDisk extends MemoryDisk {
+    override write(changes: readonly DiskChange[]): void {
+      const isVital = changes.some(({ kind }) => kind === 'item')
+      if (!isVital) throw new PlatformError('HOST_DISK_FULL', {})
+      super.write(changes)
+    }
+  }
+  const store = open(new FullDisk())
+  store.keepServers(['172.31.0.1:7443'])
+  assert.deepEqual(store.servers, ['172.31.0.1:7443'])
+  store.apply(testUpdate(0, [testNetwork()], { full: true }), BOOT)
+  for (let from = 0; from <= SEEN_SETS_MAX; from += 1_000) {
+    const sets = Array.from({ length: 1_000 }, (_, at) => testSet({ id: testId('set', from + at) }))
+    store.apply(testUpdate(from + 1, sets), BOOT)
+    const change = store.apply(testUpdate(from + 2, [], { removes: sets.map(wantedKey) }), BOOT)
+    assert.equal(change?.keys.size, 1_000)
+  }
 })
 
 test('parts of an update whose session ended are forgotten', () => {
@@ -160,6 +194,19 @@ test('items that cannot be read make the next session begin with a snapshot', ()
   const again = open(disk)
   assert.equal(again.revision, null)
   assert.equal(again.sets.size, 1)
+  // A restart before the snapshot asks for one again, a restart after it does not.
+  assert.equal(open(disk).revision, null)
+  again.apply(testUpdate(5, [testSet()], { full: true }), BOOT)
+  assert.equal(open(disk).revision, 5)
+})
+
+test('the database can be read by its owner only, whoever made its folder', () => {
+  const file = path.join(folder, 'private.db')
+  writeFileSync(file, '', { mode: 0o644 })
+  const disk = openSqliteDisk({ path: file, onDamaged: () => assert.fail() })
+  disk.write([{ type: 'put', kind: 'a', key: '1', value: 'secret' }])
+  for (const suffix of ['', '-wal']) assert.equal(statSync(`${file}${suffix}`).mode & 0o777, 0o600)
+  disk.close()
 })
 
 test('the database keeps what was written, refuses a second agent, and is replaced when it is damaged', () => {

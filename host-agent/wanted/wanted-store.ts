@@ -10,6 +10,7 @@ import {
   type WantedUpdate,
 } from '@nubo/contracts/host'
 import type { Log } from '@nubo/runtime/process'
+import { logged } from '../logged.ts'
 import type { Disk, DiskChange } from './disk.ts'
 
 /** More than one host can need; a server that sends more is broken, and the session is closed. */
@@ -30,6 +31,7 @@ interface Seen {
 
 interface Staged {
   readonly full: boolean
+  readonly revision: number
   readonly upserts: Map<string, WantedItem>
   readonly removes: Set<string>
 }
@@ -59,16 +61,28 @@ export class WantedStore {
       if (Number.isInteger(epoch) && Number.isInteger(generation))
         this.#seen.set(record.key, { epoch: epoch ?? 0, generation: generation ?? 0 })
     }
-    let unreadable = 0
+    const unreadable: string[] = []
     for (const record of this.#disk.load('item')) {
       const item = readItem(record.value)
-      if (item === undefined) unreadable += 1
+      if (item === undefined) unreadable.push(record.key)
       else this.#hold(item)
     }
-    if (unreadable > 0) {
-      // A delta would not bring them back, so the next session must start with a snapshot.
-      this.#log.warn('wanted items on disk cannot be read; asking for a snapshot', { unreadable })
-      this.#meta.delete('revision')
+    if (unreadable.length > 0) this.#dropUnreadable(unreadable)
+  }
+
+  /** A delta would not bring them back, so the next session must start with a snapshot. */
+  #dropUnreadable(keys: readonly string[]): void {
+    this.#log.warn('wanted items on disk cannot be read; asking for a snapshot', {
+      unreadable: keys.length,
+    })
+    this.#meta.delete('revision')
+    try {
+      this.#disk.write([
+        ...keys.map((key): DiskChange => ({ type: 'remove', kind: 'item', key })),
+        { type: 'remove', kind: 'meta', key: 'revision' },
+      ])
+    } catch (error) {
+      this.#log.warn('unreadable items could not be dropped', logged(error))
     }
   }
 
@@ -107,7 +121,8 @@ export class WantedStore {
   /**
    * Takes one message. Undefined until the one that says `last` has come; then the whole update is on disk, and applied.
    * `bootId` is recorded as confirmed with it. Throws PROTOCOL_VIOLATION for an update that is too large, or a change
-   * of something older than what is here, and HOST_DISK_FULL if it cannot be stored; then nothing has changed.
+   * of something older than what is here, and HOST_DISK_FULL if it cannot be stored; then nothing has changed. Parts
+   * of two updates in one are a PROTOCOL_VIOLATION too: the rest of a snapshot alone would remove what came before.
    */
   apply(update: WantedUpdate, bootId: string): WantedChange | undefined {
     if (!update.full && (this.revision === null || update.revision < this.revision))
@@ -178,18 +193,31 @@ export class WantedStore {
     return text === undefined ? [] : text.split(' ')
   }
 
-  /** Idempotent. */
+  /** Idempotent. What cannot be written counts for this life of the agent. */
   keepServers(servers: readonly string[]): void {
     const text = servers.join(' ')
     if (servers.length === 0 || text === this.#meta.get('servers')) return
-    this.#disk.write([{ type: 'put', kind: 'meta', key: 'servers', value: text }])
     this.#meta.set('servers', text)
+    try {
+      this.#disk.write([{ type: 'put', kind: 'meta', key: 'servers', value: text }])
+    } catch (error) {
+      // A session is worth more than a list that the next one brings again.
+      this.#log.warn('the list of servers could not be written', logged(error))
+    }
   }
 
   #stage(update: WantedUpdate): Staged {
-    // A message of the other kind begins anew: the sender has given the earlier one up.
-    if (this.#staged?.full !== update.full) this.#staged = undefined
-    this.#staged ??= { full: update.full, upserts: new Map(), removes: new Set() }
+    const { full, revision } = update
+    const begun = this.#staged
+    if (begun !== undefined && (begun.full !== full || begun.revision !== revision)) {
+      this.#staged = undefined
+      throw new PlatformError('PROTOCOL_VIOLATION', {
+        what: 'an update within another one',
+        revision,
+        begun: begun.revision,
+      })
+    }
+    this.#staged ??= { full, revision, upserts: new Map(), removes: new Set() }
     const staged = this.#staged
     for (const key of update.removes) {
       staged.upserts.delete(key)
@@ -276,7 +304,12 @@ export class WantedStore {
       forgotten.push(id)
       excess -= 1
     }
-    this.#disk.write(forgotten.map((key): DiskChange => ({ type: 'remove', kind: 'seen', key })))
+    try {
+      this.#disk.write(forgotten.map((key): DiskChange => ({ type: 'remove', kind: 'seen', key })))
+    } catch (error) {
+      // The update itself has been taken, and must be acted on; the next one forgets more.
+      return this.#log.warn('epochs of former sets could not be dropped', logged(error))
+    }
     for (const id of forgotten) this.#seen.delete(id)
   }
 }

@@ -51,6 +51,8 @@ export interface ContainerRequest {
   readonly Hostname?: string
   readonly Labels?: Readonly<Record<string, string>>
   readonly StopSignal?: string
+  /** Absent: the image's own. `['NONE']`: none. */
+  readonly Healthcheck?: { readonly Test: readonly string[] }
   readonly Tty?: boolean
   readonly OpenStdin?: boolean
   readonly HostConfig?: HostConfig

@@ -4,14 +4,19 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { run } from '@nubo/runtime/process'
+import { until } from './conformance/stage.ts'
+import { SetCgroups } from './docker/cgroups.ts'
 import { memberName, pauseName } from './docker/labels.ts'
 import { DockerStage, interfaceOf, LINK_PREFIX } from './testing/docker-stage.ts'
 
 describe('sandboxes on docker', () => {
   let stage: DockerStage
 
+  let cgroups: SetCgroups
+
   before(async () => {
     stage = await DockerStage.open()
+    cgroups = new SetCgroups({ parent: stage.engine.cgroupParent })
     await stage.driver.prepare()
     await stage.driver.ensureImage(stage.image, stage.auth)
   })
@@ -77,6 +82,18 @@ describe('sandboxes on docker', () => {
     await stage.driver.startSandbox(set)
     assert.equal((await stage.driver.find(set.setId))?.pause, 'running')
     await stage.driver.removeSet(set.setId)
+  })
+
+  test('a link that has become another set’s stays when the set that had it goes', async () => {
+    const before = await stage.started()
+    const next = await stage.started({ interfaces: before.interfaces })
+    assert.equal((await stage.driver.find(before.setId))?.pause, 'incomplete')
+    await stage.driver.removeSet(before.setId)
+    assert.equal((await stage.driver.find(next.setId))?.pause, 'running')
+    await stage.driver.removeSet(next.setId)
+    const [link] = next.interfaces
+    assert.ok(link !== undefined)
+    assert.equal(readFileSync('/proc/self/net/dev', 'utf8').includes(link.hostInterface), false)
   })
 
   test('a network that cannot be made leaves an incomplete sandbox, which the next start finishes', async () => {
@@ -201,5 +218,16 @@ describe('sandboxes on docker', () => {
     await later.prepare()
     later.close()
     assert.ok(parents.every((directory) => !existsSync(directory)))
+  })
+
+  test('what a removal left that could not end goes with a later look at the host', async () => {
+    const set = await stage.started()
+    const other = await stage.started()
+    for (const name of [memberName(set.setId, 'main'), pauseName(set.setId)])
+      await stage.engine.client.containers.remove(name, { isForced: true })
+    await stage.driver.list()
+    await until('no cgroup', async () => !(await cgroups.list()).includes(set.setId))
+    assert.ok((await cgroups.list()).includes(other.setId))
+    await stage.driver.removeSet(other.setId)
   })
 })

@@ -1,6 +1,7 @@
 export { collect } from './collect.ts'
 export { busyboxImage, digestOf, type TestImage } from './busybox-image.ts'
 export { startTestEngine, type TestEngine, type TestEngineOptions } from './engine.ts'
+export { startFakeEngine, type FakeEngine, type FakeEngineOptions } from './fake-engine.ts'
 export { startFaultyProxy, type FaultyProxy } from './faulty-proxy.ts'
 export { startRegistry, type RegistryMood, type TestRegistry } from './registry.ts'
 export { packTar, type TarFile } from './tar.ts'

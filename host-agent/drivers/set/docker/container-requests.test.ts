@@ -81,6 +81,8 @@ test('members: joined, bounded, never privileged, never restarted by the engine'
   })
   assert.deepEqual(request.Env, ['A=x=y'])
   assert.equal('Cmd' in request, false)
+  // Nothing that an image says makes the engine work on its own.
+  assert.deepEqual(request.Healthcheck, { Test: ['NONE'] })
   const host = request.HostConfig
   assert.equal(host?.NetworkMode, 'container:p')
   assert.equal(host?.IpcMode, 'container:p')

@@ -90,6 +90,8 @@ export function memberRequest(options: {
     ...(container.workingDir === undefined ? {} : { WorkingDir: container.workingDir }),
     Env: Object.entries(container.env).map(([name, value]) => `${name}=${value}`),
     Labels: labelsOf(spec, container.name),
+    // The engine would run an image's own as often as the image says, at the expense of all who share the engine.
+    Healthcheck: { Test: ['NONE'] },
     HostConfig: {
       ...CONFINED,
       CapAdd: TENANT_CAPABILITIES,

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { PlatformError, type Clock } from '@nubo/base'
+import { explain, PlatformError, type Clock } from '@nubo/base'
 import { run, type Log } from '@nubo/runtime/process'
 import { DockerClient, isDockerError } from '@nubo/wire-docker'
 import { KeyedLock } from '../keyed-lock.ts'
@@ -63,6 +63,7 @@ export class DockerSetDriver implements SetDriver {
   readonly #events: SetEvents
   readonly #locks = new KeyedLock()
   #version: string | null = null
+  #isCleaning = false
 
   constructor(options: DockerSetDriverOptions) {
     const docker = new DockerClient({ socketPath: options.socketPath })
@@ -100,7 +101,7 @@ export class DockerSetDriver implements SetDriver {
     await this.#checkPrograms()
     await this.#pauseImage.load()
     await this.#finishLinks()
-    await this.#removeEmptyCgroups()
+    await this.#removeEmptyCgroups(new Set())
   }
 
   version(): { readonly name: string; readonly version: string } | null {
@@ -108,7 +109,9 @@ export class DockerSetDriver implements SetDriver {
   }
 
   async list(): Promise<FoundSet[]> {
-    return await this.#found.read()
+    const sets = await this.#found.read()
+    this.#cleanUp(new Set(sets.map(({ setId }) => setId)))
+    return sets
   }
 
   async find(setId: string): Promise<FoundSet | null> {
@@ -243,9 +246,24 @@ export class DockerSetDriver implements SetDriver {
     }
   }
 
-  /** An agent that was killed at the end of a removal left cgroups that belong to no container any more. */
-  async #removeEmptyCgroups(): Promise<void> {
+  /** In the background, because a cgroup that is still in use is waited for. */
+  #cleanUp(present: ReadonlySet<string>): void {
+    if (this.#isCleaning) return
+    this.#isCleaning = true
+    void this.#removeEmptyCgroups(present)
+      .catch((error: unknown) =>
+        this.#log.warn('cgroups could not be looked through', { cause: explain(error) }),
+      )
+      .finally(() => (this.#isCleaning = false))
+  }
+
+  /**
+   * An agent that was killed at the end of a removal, or a removal that met a process in its last moments, left cgroups
+   * that belong to no container any more.
+   */
+  async #removeEmptyCgroups(present: ReadonlySet<string>): Promise<void> {
     for (const setId of await this.#cgroups.list()) {
+      if (present.has(setId)) continue
       await this.#locks.run(setId, async () => {
         if ((await this.#found.containers(setId)).length > 0) return
         await this.#cgroups.remove(setId).catch((error: unknown) => {

@@ -14,6 +14,8 @@ export function engineError(error: unknown, what: string, fallback: ErrorCode): 
 
 function codeOf(kind: string, message: string, fallback: ErrorCode): ErrorCode {
   if (/no space left on device|disk quota exceeded/i.test(message)) return 'HOST_DISK_FULL'
+  // The engine's own runtime (containerd) is away; the engine connects to it again by itself.
+  if (message.endsWith(': unavailable')) return 'ENGINE_UNAVAILABLE'
   switch (kind) {
     case 'unreachable':
     case 'protocol':

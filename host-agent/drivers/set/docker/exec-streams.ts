@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Writable } from 'node:stream'
+import { Writable } from 'node:stream'
 import { PlatformError } from '@nubo/base'
 import { isDockerError, type DockerClient, type ExecConnection } from '@nubo/wire-docker'
 import type { ExecRequest, ExecStream, OutputChunk } from '../set-driver.ts'
@@ -11,6 +11,9 @@ const SETTLE_TIMEOUT_MS = 5_000
 const SETTLE_LOOK_MS = 10
 /** Each takes a connection and a process of the engine. */
 const EXECS_MAX = 128
+
+/** Ctrl-D. */
+const END_OF_TRANSMISSION = '\x04'
 
 const SIGNALS: ReadonlySet<string> = new Set([
   'SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGKILL', 'SIGUSR1', 'SIGUSR2', 'SIGTERM', 'SIGSTOP', 'SIGCONT', 'SIGWINCH', 'SIGTSTP',
@@ -56,12 +59,10 @@ export class ExecStreams {
         : { env: Object.entries(request.env).map(([key, value]) => `${key}=${value}`) }),
       ...(request.workingDir === undefined ? {} : { workingDir: request.workingDir }),
     })
-    return new DockerExec(
-      this.#docker,
-      id,
-      await this.#docker.execs.start(id, { hasTty }),
+    return new DockerExec(this.#docker, id, await this.#docker.execs.start(id, { hasTty }), {
       hasStdin,
-    )
+      hasTty,
+    })
   }
 }
 
@@ -77,11 +78,16 @@ class DockerExec implements ExecStream {
   readonly #exit = Promise.withResolvers<number>()
   #isOver = false
 
-  constructor(docker: DockerClient, id: string, connection: ExecConnection, hasStdin: boolean) {
+  constructor(
+    docker: DockerClient,
+    id: string,
+    connection: ExecConnection,
+    { hasStdin, hasTty }: { readonly hasStdin: boolean; readonly hasTty: boolean },
+  ) {
     this.#docker = docker
     this.#id = id
     this.#connection = connection
-    this.stdin = hasStdin ? connection.stdin : null
+    this.stdin = !hasStdin ? null : hasTty ? terminalInput(connection.stdin) : connection.stdin
     this.exitCode = this.#exit.promise
     // Whoever does not ask for the exit code does not care how it ended.
     this.exitCode.catch(() => {})
@@ -164,6 +170,18 @@ class DockerExec implements ExecStream {
       await sleep(SETTLE_LOOK_MS)
     }
   }
+}
+
+/**
+ * Input of a terminal. It ends as somebody at the keys would end it: when the connection's input is closed, the engine
+ * drops all that the program has still to print.
+ */
+function terminalInput(keys: Writable): Writable {
+  keys.on('error', () => {}) // told by the write that meets it
+  return new Writable({
+    write: (chunk: Buffer, _encoding, done) => void keys.write(chunk, done),
+    final: (done) => void keys.write(END_OF_TRANSMISSION, done),
+  })
 }
 
 function isSignal(name: string): name is NodeJS.Signals {

@@ -5,6 +5,9 @@ import { engineError } from './engine-errors.ts'
 import { LABEL_SET, readLabels, type SetLabels } from './labels.ts'
 import type { SandboxLinks } from './sandbox-links.ts'
 
+/** The client has 16 connections and refuses more than 1,024 calls at once, which a full host has containers for. */
+const PARALLEL_INSPECTS_MAX = 32
+
 /** A container of ours and what its labels say. */
 export interface LabelledContainer {
   readonly container: Container
@@ -46,15 +49,13 @@ export class FoundSets {
     try {
       const label = setId === undefined ? LABEL_SET : `${LABEL_SET}=${setId}`
       const summaries = await docker.containers.list({ label: [label] })
-      const containers = await Promise.all(
-        summaries.map(async ({ id }) => {
-          return await docker.containers.inspect(id).catch((error: unknown) => {
-            // Removed since the list was made.
-            if (isDockerError(error, 'not_found')) return null
-            throw error
-          })
-        }),
-      )
+      const containers = await mapInParallel(summaries, PARALLEL_INSPECTS_MAX, async ({ id }) => {
+        return await docker.containers.inspect(id).catch((error: unknown) => {
+          // Removed since the list was made.
+          if (isDockerError(error, 'not_found')) return null
+          throw error
+        })
+      })
       return containers.flatMap((container) => {
         const labels = container === null ? null : readLabels(container.labels)
         return container === null || labels === null ? [] : [{ container, labels }]
@@ -154,4 +155,20 @@ function stateOf(container: Container): FoundContainer['state'] {
     case 'dead':
       return 'exited'
   }
+}
+
+/** Results in the order of the items, with at most `max` pieces of work under way. Rejects with the first error. */
+async function mapInParallel<Item, Result>(
+  items: readonly Item[],
+  max: number,
+  work: (item: Item) => Promise<Result>,
+): Promise<Result[]> {
+  const results: Result[] = []
+  // One iterator for all lanes, so that each item is taken once.
+  const rest = items.entries()
+  const lanes = Array.from({ length: Math.min(max, items.length) }, async () => {
+    for (const [at, item] of rest) results[at] = await work(item)
+  })
+  await Promise.all(lanes)
+  return results
 }

@@ -7,7 +7,7 @@ import type { SetCgroups } from './cgroups.ts'
 import { pauseRequest, type HostFacts } from './container-requests.ts'
 import { engineError } from './engine-errors.ts'
 import type { FoundSets } from './found-sets.ts'
-import { LABEL_SET, pauseName, readLabels } from './labels.ts'
+import { LABEL_SET, pauseName, readLabels, type SetLabels } from './labels.ts'
 import type { Members } from './members.ts'
 import type { PauseImageLoader } from './pause-image.ts'
 import type { SandboxLinks } from './sandbox-links.ts'
@@ -64,13 +64,16 @@ export class Sandboxes {
     const { cgroups, docker, found, links, members } = this.#parts
     members.forget(setId)
     try {
-      const containers = await docker.containers.list({ label: [`${LABEL_SET}=${setId}`] })
-      const labelled = containers.map(({ id, labels }) => ({ id, labels: readLabels(labels) }))
+      const containers = await docker.containers.list({ label: [LABEL_SET] })
+      const all = containers.map(({ id, labels }) => ({ id, labels: readLabels(labels) }))
+      const labelled = all.filter(({ labels }) => labels?.setId === setId)
       const isPause = ({ labels }: (typeof labelled)[number]): boolean => labels?.container === null
       const pauses = labelled.filter(isPause)
-      const hostInterfaces = pauses
-        .flatMap(({ labels }) => labels?.links ?? [])
-        .map((link) => link.hostInterface)
+      // A port may have become another set's while this one was going; then the link of that name is the other's.
+      const others = new Set(
+        linkNames(all.filter((one) => isPause(one) && one.labels?.setId !== setId)),
+      )
+      const hostInterfaces = linkNames(pauses).filter((name) => !others.has(name))
       await settleAll([
         links.remove(hostInterfaces),
         ...labelled.filter((one) => !isPause(one)).map(({ id }) => this.#removeContainer(id)),
@@ -187,6 +190,12 @@ export class Sandboxes {
       }
     }
   }
+}
+
+function linkNames(containers: readonly { readonly labels: SetLabels | null }[]): string[] {
+  return containers.flatMap(({ labels }) =>
+    (labels?.links ?? []).map(({ hostInterface }) => hostInterface),
+  )
 }
 
 function ended(setId: string): PlatformError {
