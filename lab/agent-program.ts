@@ -1,6 +1,6 @@
 import { availableParallelism, totalmem } from 'node:os'
 import { statfsSync } from 'node:fs'
-import { run } from '@nubo/runtime'
+import { run, type Argv } from '@nubo/runtime'
 import { shareOf } from './capacity.ts'
 import { nodeProgram } from './checkout.ts'
 import { writeJson } from './files.ts'
@@ -39,11 +39,19 @@ export async function joinHost(
 ): Promise<void> {
   writeAgentConfig(options, around)
   await run({
-    argv: nodeProgram('host-agent/main.ts', 'join', '--config', options.folders.agentConfig, token),
+    ...joinCommand(options.folders.agentConfig, token),
     env: around.nodeEnvironment,
     timeoutMs: JOIN_TIMEOUT_MS,
     ...place,
   })
+}
+
+/** Every user of the machine can read the arguments of a program, and could be faster with the token: it is input. */
+export function joinCommand(configFile: string, token: string): { argv: Argv; input: string } {
+  return {
+    argv: nodeProgram('host-agent/main.ts', 'join', '--config', configFile, '-'),
+    input: token,
+  }
 }
 
 function writeAgentConfig(options: HostEngineOptions, around: AgentSurroundings): void {

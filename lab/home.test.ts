@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict'
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { isPlatformError } from '@nubo/base'
-import { DEFAULT_HOME, labHome } from './home.ts'
+import { DEFAULT_HOME, labHome, realFolder } from './home.ts'
+import { createLab } from './lab.ts'
 
 describe('labHome', () => {
   it('gives the default home the name nubo, and each other one its own short name that stays', () => {
@@ -33,6 +37,17 @@ describe('labHome', () => {
       `${home.postgresRun}/.s.PGSQL.5432.lock`,
     ]
     for (const path of sockets) assert.ok(Buffer.byteLength(path) <= 107, path)
+  })
+
+  it('is one home under all names of its folder', (context) => {
+    const base = realpathSync(mkdtempSync(join(tmpdir(), 'nubo-home-')))
+    context.after(() => rmSync(base, { recursive: true, force: true }))
+    mkdirSync(join(base, 'real'))
+    symlinkSync('real', join(base, 'link'))
+    assert.equal(realFolder(join(base, 'link/new/home')), join(base, 'real/new/home'))
+    const home = createLab({ home: join(base, 'link') }).home
+    assert.equal(home.folder, join(base, 'real'))
+    assert.equal(home.id, labHome(join(base, 'real')).id)
   })
 
   it('refuses folders that would end badly', () => {

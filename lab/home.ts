@@ -1,11 +1,15 @@
 /** Where everything of one lab lies, and the short id that all its names on the machine begin with. */
 import { createHash } from 'node:crypto'
-import { join } from 'node:path'
+import { existsSync, realpathSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 import { PlatformError } from '@nubo/base'
 
 export const DEFAULT_HOME = '/var/lib/nubo'
 // The longest socket below it is run/h100/containerd.sock.ttrpc; Linux allows 107 bytes for a socket's path.
 const HOME_BYTES_MAX = 70
+/** What is ours right below a home. Purging takes no more, for somebody may have put other things there since. */
+const OWN_ENTRY =
+  /^((state|cli)\.json(\.new)?|log|run|secrets|postgres|registry|server-[a-z0-9]+|h[1-9][0-9]{0,2})$/
 /** Names of links have at most 15 characters; the longest is `<id>-mgmt`. */
 const HASH_CHARACTERS = 4
 
@@ -106,9 +110,22 @@ function hostFolders(home: string, name: string): HostFolders {
   }
 }
 
+export function isOwnEntry(name: string): boolean {
+  return OWN_ENTRY.test(name)
+}
+
+/**
+ * A folder by its one true name, also when it does not exist yet: the kernel tells mounts and processes without
+ * symbolic links, and one folder under two names would be two clouds in each other's way. `folder` is absolute.
+ */
+export function realFolder(folder: string): string {
+  if (existsSync(folder) || folder === '/') return realpathSync(folder)
+  return join(realFolder(dirname(folder)), basename(folder))
+}
+
 /** 'nubo' for the default home, else 'nb' and four characters that follow from the path. */
 function labId(folder: string): string {
-  if (folder === DEFAULT_HOME) return 'nubo'
+  if (folder === DEFAULT_HOME || folder === realFolder(DEFAULT_HOME)) return 'nubo'
   const hash = BigInt(`0x${createHash('sha256').update(folder).digest('hex').slice(0, 16)}`)
   return `nb${hash.toString(36).slice(-HASH_CHARACTERS)}`
 }

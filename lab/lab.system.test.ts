@@ -1,7 +1,16 @@
 /** Proves on the real engines what `nubo up`, `down` and `lab` promise, also after the worst: that is, kill -9. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { chmodSync, existsSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -188,6 +197,34 @@ describe('a lab', () => {
     await assert.rejects(one.powerOff('h1'), /No cloud runs here/)
     await one.down({ purge: true })
     assert.equal(existsSync(one.home.folder), false)
-    await one.down({ purge: true })
+    await one.down()
+    assert.equal(existsSync(one.home.folder), false)
+  })
+
+  it('is taken down also when its home was removed by hand while it ran', async () => {
+    const status = await two.up({ hosts: 1 })
+    rmSync(two.home.run, { recursive: true })
+    rmSync(two.home.stateFile)
+    rmSync(two.home.secrets, { recursive: true })
+    await two.down({ purge: true })
+    assert.deepEqual(await tracesOf(two, allPids(status)), [])
+    assert.equal(existsSync(two.home.folder), false)
+  })
+
+  it('never takes away what is not its own: a folder of somebody, a disk that the home lies on', async (context) => {
+    const foreign = join(base, 'foreign')
+    mkdirSync(join(foreign, 'run'), { recursive: true })
+    for (const file of ['run/file', 'thesis.txt']) writeFileSync(join(foreign, file), '')
+    await assert.rejects(createLab({ home: foreign }).down({ purge: true }), /is no cloud of Nubo/)
+    assert.ok(existsSync(join(foreign, 'run/file')))
+
+    const disk = createLab({ home: join(base, 'disk') })
+    mkdirSync(disk.home.folder)
+    await run({ argv: ['mount', '-t', 'tmpfs', '-o', 'mode=711', 'tmpfs', disk.home.folder] })
+    context.after(() => run({ argv: ['umount', disk.home.folder] }))
+    mkdirSync(disk.home.log)
+    await disk.down({ purge: true })
+    assert.deepEqual(globSync(join(disk.home.folder, '*')), [])
+    await run({ argv: ['mountpoint', disk.home.folder] })
   })
 })

@@ -1,12 +1,12 @@
 /** A lab as programs hold it: `nubo up` and its relatives, the system tests and the benches. */
-import { mkdirSync, readFileSync, rmSync, statfsSync } from 'node:fs'
+import { chmodSync, mkdirSync, readFileSync, rmSync, statfsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { PlatformError } from '@nubo/base'
 import { createClient, type Client } from '@nubo/client'
 import { start, systemClock, systemRandom } from '@nubo/runtime'
 import { findCgroupTrees, LabCgroups } from './cgroups.ts'
 import { nodeProgram } from './checkout.ts'
-import { DEFAULT_HOME, labHome, type LabHome } from './home.ts'
+import { DEFAULT_HOME, labHome, realFolder, type LabHome } from './home.ts'
 import type { Cable } from './lab-host.ts'
 import { cleanLeftovers } from './leftovers.ts'
 import { withLock } from './lock.ts'
@@ -15,9 +15,10 @@ import { Machine } from './machine.ts'
 import { chooseFreePorts, findListeners, requireFree, type Listener } from './ports.ts'
 import {
   HOSTS_MAX,
-  isLabHome,
   makeHome,
+  purgeHome,
   readState,
+  requireLabHome,
   writeState,
   type LabHost,
   type LabState,
@@ -91,7 +92,7 @@ export interface Lab {
 
 /** Describes a lab; nothing is made or started before `up`. Throws INVALID_INPUT for a home that cannot be one. */
 export function createLab(options: LabOptions = {}): Lab {
-  const home = labHome(resolve(options.home ?? DEFAULT_HOME))
+  const home = labHome(realFolder(resolve(options.home ?? DEFAULT_HOME)))
   return new MachineLab(home, options)
 }
 
@@ -119,9 +120,11 @@ class MachineLab implements Lab {
       }
       if (!isRunning) {
         makeHome(this.home)
-        for (const folder of [this.home.log, this.home.run])
-          mkdirSync(folder, { recursive: true, mode: 0o711 })
         await this.#clean(tell)
+        for (const folder of [this.home.log, this.home.run]) {
+          mkdirSync(folder, { recursive: true })
+          chmodSync(folder, 0o711) // whatever the umask: the database's account must be able to pass
+        }
       }
       try {
         const state = isRunning ? this.#requireState() : await this.#prepareStart(apiPort)
@@ -142,6 +145,8 @@ class MachineLab implements Lab {
   }: { purge?: boolean; tell?: Tell } = {}): Promise<void> {
     requireRoot()
     await this.#locked('down', async () => {
+      // What runs must be endable, also when its home was removed by hand, wholly or in part.
+      if (!this.#machine.knows(this.home) && !this.#cgroups().exists()) requireLabHome(this.home)
       let endsItself = false
       if (await this.#isRunning()) {
         try {
@@ -155,7 +160,7 @@ class MachineLab implements Lab {
         }
       }
       await this.#endAll(tell, endsItself)
-      if (purge && isLabHome(this.home)) rmSync(this.home.folder, { recursive: true, force: true })
+      if (purge) purgeHome(this.home)
     })
   }
 
@@ -303,10 +308,10 @@ class MachineLab implements Lab {
   }
 
   async #clean(tell: Tell): Promise<void> {
+    this.#machine.requireOwnId(this.home)
     const found = await cleanLeftovers(this.home, this.#cgroups())
     if (found.length > 0)
       tell({ at: 'note', text: `Removed what an earlier lab left: ${found.join(', ')}.` })
-    mkdirSync(this.home.run, { recursive: true, mode: 0o711 })
   }
 }
 

@@ -18,13 +18,24 @@ import { waitUntil } from './wait.ts'
 
 const END_TIMEOUT_MS = 15_000
 
-/** Where something is mounted at or below a folder, inner ones first, from the text of /proc/self/mountinfo. */
+/**
+ * Where programs of a lab have mounted something below a folder, inner ones first, from the text of
+ * /proc/self/mountinfo. Disks are not theirs: somebody may have given the folder, or one in it, a disk of its own.
+ */
 export function mountsBelow(mountinfo: string, folder: string): string[] {
   return mountinfo
     .split('\n')
+    .filter((line) => !isDisk(line))
     .map((line) => unescapeMount(line.split(' ')[4] ?? ''))
-    .filter((path) => path === folder || path.startsWith(`${folder}/`))
+    .filter((path) => path.startsWith(`${folder}/`))
     .toReversed() // a later mount may lie on an earlier one
+}
+
+/** A whole file system of a real device; engines mount parts of one (bind), or overlays, or what lies in memory. */
+function isDisk(line: string): boolean {
+  const [mount = '', source = ''] = line.split(' - ')
+  const device = source.split(' ')[1] ?? ''
+  return mount.split(' ')[3] === '/' && /^\/dev\/(?!loop)/.test(device)
 }
 
 // The kernel writes space, tab, newline and backslash as octal.
@@ -34,7 +45,7 @@ function unescapeMount(path: string): string {
   )
 }
 
-/** Unmounts everything at or below a folder, and detaches loop devices whose files lie there. Idempotent. */
+/** Unmounts what programs of a lab have mounted below a folder, and detaches loop devices whose files lie there. Idempotent. */
 export async function unmountBelow(folder: string): Promise<void> {
   for (const path of mountsBelow(readFileSync('/proc/self/mountinfo', 'utf8'), folder)) {
     // Lazily, because somebody of another namespace may look at it just now; it goes when they leave.

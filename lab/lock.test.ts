@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { describe, it } from 'node:test'
 import { isPlatformError } from '@nubo/base'
 import { start } from '@nubo/runtime'
@@ -17,6 +19,42 @@ describe('withLock', () => {
       )
     })
     assert.equal(await withLock({ name, doing: 'again', waitMs: 0 }, async () => 'in'), 'in')
+  })
+
+  it('shows nothing of a holder that could steer a terminal, and not without end', async () => {
+    const holder = createServer((socket) => {
+      socket.on('error', () => undefined)
+      socket.end(`\u001b]0;owned\u0007${'x'.repeat(100_000)}`)
+    })
+    await new Promise<void>((resolve) => void holder.listen(`\0nubo/${name}`, resolve))
+    try {
+      await assert.rejects(
+        withLock({ name, doing: 'anything', waitMs: 0 }, async () => undefined),
+        (error) =>
+          isPlatformError(error, 'NOT_ALLOWED_NOW') && /^[\x20-\x7e]{1,300}$/.test(error.message),
+      )
+    } finally {
+      holder.close()
+    }
+  })
+
+  it('names another user who squats on it', async () => {
+    const squatted = `${name}-squatted` // a name that no other test has just let go of
+    const squat = `use Socket; $| = 1; socket(S, PF_UNIX, SOCK_STREAM, 0); bind(S, sockaddr_un("\\0nubo/${squatted}")) or die; listen(S, 1); sleep 60`
+    const nobody = { uid: 65_534, gid: 65_534 }
+    const squatter = start({ argv: ['perl', '-e', squat], cwd: '/', user: nobody })
+    try {
+      while (!readFileSync('/proc/net/unix', 'utf8').includes(`@nubo/${squatted}\n`))
+        await new Promise((resolve) => setTimeout(resolve, 10))
+      await assert.rejects(
+        withLock({ name: squatted, doing: 'mine', waitMs: 0 }, async () => undefined),
+        (error) =>
+          isPlatformError(error, 'NOT_ALLOWED_NOW') &&
+          error.message.includes(`Process ${squatter.pid} of user 65534`),
+      )
+    } finally {
+      await squatter.stop()
+    }
   })
 
   it('waits for its turn', async () => {

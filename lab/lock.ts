@@ -2,9 +2,11 @@
  * A lock between processes of this machine, named, and gone with its holder: an abstract Unix socket. There is no
  * file that could be left behind, and no pid that could be somebody else's by now.
  */
+import { readFileSync } from 'node:fs'
 import { connect, createServer, type Server } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { PlatformError } from '@nubo/base'
+import { processOfSocket } from './ports.ts'
 
 const POLL_MS = 50
 const ASK_TIMEOUT_MS = 500
@@ -23,6 +25,7 @@ export async function withLock<Result>(
   let held = await tryHold(address, lock.doing)
   while (held === undefined) {
     if (performance.now() > deadline) {
+      refuseStranger(address)
       const doing = (await askHolder(address)) ?? 'something'
       throw new PlatformError(
         'NOT_ALLOWED_NOW',
@@ -58,6 +61,23 @@ function tryHold(address: string, doing: string): Promise<Server | undefined> {
   })
 }
 
+/** Every user of the machine can take the name and keep it; then waiting does not help, and its owner must be named. */
+function refuseStranger(address: string): void {
+  const shown = `@${address.slice(1)}`
+  const line = readFileSync('/proc/net/unix', 'utf8')
+    .split('\n')
+    .find((entry) => entry.endsWith(` ${shown}`))
+  const holder = processOfSocket(line?.trim().split(/\s+/)[6] ?? '')
+  if (holder === undefined || holder.uid === process.getuid?.()) return
+  throw new PlatformError(
+    'NOT_ALLOWED_NOW',
+    { pid: holder.pid, uid: holder.uid, next: `end it: kill ${holder.pid}` },
+    {
+      message: `Process ${holder.pid} of user ${holder.uid} holds the lock ${shown} and is no Nubo.`,
+    },
+  )
+}
+
 function askHolder(address: string): Promise<string | undefined> {
   return new Promise((resolve) => {
     let answer = ''
@@ -67,7 +87,11 @@ function askHolder(address: string): Promise<string | undefined> {
       resolve(answer === '' ? undefined : answer.slice(0, ANSWER_BYTES_MAX))
     }
     socket.setTimeout(ASK_TIMEOUT_MS, settle)
-    socket.on('data', (chunk) => (answer += chunk.toString()))
+    // Anybody on this machine can hold the name: what is shown of the answer must not steer a terminal.
+    socket.on('data', (chunk) => {
+      answer += chunk.toString('latin1').replaceAll(/[^\x20-\x7e]/g, '')
+      if (answer.length > ANSWER_BYTES_MAX) settle()
+    })
     socket.on('close', settle)
     socket.on('error', settle)
   })

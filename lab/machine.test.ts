@@ -53,6 +53,21 @@ describe('Machine', () => {
     await claim(one, { underlayIndex: 1, ports: [] })
     const twin = { ...makeLab('twin'), id: one.id }
     await assert.rejects(claim(twin, { underlayIndex: 2, ports: [] }), /same short id/)
+    assert.throws(() => machine.requireOwnId(twin), /same short id/)
+    machine.requireOwnId(one)
+    assert.deepEqual([machine.knows(one), machine.knows(twin)], [true, false])
+    rmSync(one.folder, { recursive: true })
+    machine.requireOwnId(twin)
+  })
+
+  it('does not keep settings for a lab whose home was removed by hand', async () => {
+    const [one, two] = [makeLab('one'), makeLab('two')]
+    await claim(one, { underlayIndex: 1, ports: [] })
+    await claim(two, { underlayIndex: 2, ports: [] })
+    await machine.raiseSetting(setting, 4_194_304)
+    rmSync(two.folder, { recursive: true })
+    await machine.release(one)
+    assert.equal(readFileSync(setting, 'utf8').trim(), '212992')
   })
 
   it('puts a setting back when the last lab goes, and not before', async () => {

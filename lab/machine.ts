@@ -52,19 +52,8 @@ export class Machine {
     choose: (taken: MachineClaim[]) => Promise<MachineClaim>,
   ): Promise<MachineClaim> {
     return this.#change(async (record) => {
-      for (const [id, other] of Object.entries(record.homes)) {
-        // A home that was removed by hand has no claims any more.
-        if (!existsSync(join(other.folder, 'state.json')) && other.folder !== home.folder)
-          delete record.homes[id]
-      }
-      const holder = record.homes[home.id]
-      if (holder !== undefined && holder.folder !== home.folder) {
-        throw new PlatformError(
-          'SETUP_FAILED',
-          { next: 'use a home with another name' },
-          { message: `${home.folder} and ${holder.folder} have the same short id ${home.id}.` },
-        )
-      }
+      forgetRemoved(record, home)
+      requireOwnId(record, home)
       const others = Object.entries(record.homes).filter(([id]) => id !== home.id)
       const claim = await choose(
         others.map(([, { underlayIndex, ports }]) => ({ underlayIndex, ports })),
@@ -72,6 +61,21 @@ export class Machine {
       record.homes[home.id] = { folder: home.folder, ...claim }
       return claim
     })
+  }
+
+  /**
+   * Throws SETUP_FAILED if another living home has the id of this one: what is found under the id is then not ours to
+   * end. Changes nothing.
+   */
+  requireOwnId(home: LabHome): void {
+    const record = this.#read()
+    forgetRemoved(record, home)
+    requireOwnId(record, home)
+  }
+
+  /** Whether this home has claims, that is, whether a lab was started in it in this boot and not taken down. */
+  knows(home: LabHome): boolean {
+    return this.#read().homes[home.id]?.folder === home.folder
   }
 
   /** Sets a number of /proc/sys to at least `value` while any lab runs. */
@@ -102,6 +106,7 @@ export class Machine {
     if (!existsSync(this.#file)) return
     await this.#change(async (record) => {
       if (record.homes[home.id]?.folder === home.folder) delete record.homes[home.id]
+      forgetRemoved(record, home)
       if (Object.keys(record.homes).length > 0) return
       for (const [path, { before, ours }] of Object.entries(record.settings)) {
         // Somebody who changed it meanwhile meant it.
@@ -150,6 +155,24 @@ export class Machine {
     mkdirSync(this.#folder, { recursive: true, mode: 0o700 })
     writeJson(this.#file, record, 0o600)
   }
+}
+
+/** A home that was removed by hand has no claims any more. */
+function forgetRemoved(record: MachineRecord, mine: LabHome): void {
+  for (const [id, other] of Object.entries(record.homes)) {
+    if (!existsSync(join(other.folder, 'state.json')) && other.folder !== mine.folder)
+      delete record.homes[id]
+  }
+}
+
+function requireOwnId(record: MachineRecord, home: LabHome): void {
+  const holder = record.homes[home.id]
+  if (holder === undefined || holder.folder === home.folder) return
+  throw new PlatformError(
+    'SETUP_FAILED',
+    { next: 'use a home with another name' },
+    { message: `${home.folder} and ${holder.folder} have the same short id ${home.id}.` },
+  )
 }
 
 function isMountPoint(path: string): boolean {

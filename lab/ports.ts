@@ -97,12 +97,23 @@ export function requireFree(
 }
 
 function programOf({ inode }: Listener): string | undefined {
-  for (const pid of readdirSync('/proc').filter((entry) => /^[0-9]+$/.test(entry))) {
+  const process = processOfSocket(inode)
+  return process === undefined ? undefined : `${process.name} (process ${process.pid})`
+}
+
+/** Who has a socket open, or undefined if that cannot be seen. */
+export function processOfSocket(
+  inode: string,
+): { pid: number; name: string; uid: number } | undefined {
+  for (const entry of readdirSync('/proc').filter((name) => /^[0-9]+$/.test(name))) {
     try {
-      const holdsIt = readdirSync(`/proc/${pid}/fd`).some(
-        (fd) => readlinkSync(`/proc/${pid}/fd/${fd}`) === `socket:[${inode}]`,
+      const holdsIt = readdirSync(`/proc/${entry}/fd`).some(
+        (fd) => readlinkSync(`/proc/${entry}/fd/${fd}`) === `socket:[${inode}]`,
       )
-      if (holdsIt) return `${readFileSync(`/proc/${pid}/comm`, 'utf8').trim()} (process ${pid})`
+      if (!holdsIt) continue
+      const name = readFileSync(`/proc/${entry}/comm`, 'utf8').trim()
+      const uid = Number(/^Uid:\s+(\d+)/m.exec(readFileSync(`/proc/${entry}/status`, 'utf8'))?.[1])
+      return { pid: Number(entry), name, uid }
     } catch {
       // It ended, or closed the descriptor, meanwhile.
     }

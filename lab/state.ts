@@ -1,11 +1,14 @@
 /** What a lab must remember over restarts. Written whole, so it is never half. */
-import { existsSync, mkdirSync, readdirSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readdirSync, rmdirSync, rmSync, statSync } from 'node:fs'
+import { join } from 'node:path'
 import { PlatformError } from '@nubo/base'
 import { z } from 'zod'
 import { readIfThere, writeJson } from './files.ts'
-import type { LabHome } from './home.ts'
+import { isOwnEntry, type LabHome } from './home.ts'
 
 export const HOSTS_MAX = 100
+// Each new file system of a disk has it.
+const LOST_AND_FOUND = 'lost+found'
 const port = z.int().min(1).max(65_535)
 
 export const labHost = z.strictObject({
@@ -60,20 +63,52 @@ export function writeState(home: LabHome, state: LabState): void {
  * so it must never be a folder that somebody uses for something else.
  */
 export function makeHome(home: LabHome): void {
-  mkdirSync(home.folder, { recursive: true, mode: 0o711 })
+  // The mode of mkdir is cut by the caller's umask, and the database's account must be able to pass.
+  if (mkdirSync(home.folder, { recursive: true }) !== undefined) chmodSync(home.folder, 0o711)
+  requireLabHome(home)
+}
+
+/**
+ * Throws INVALID_INPUT for an existing folder that is not a lab, or that others than we can change: whoever can put
+ * files there could choose the keys and the database of the cloud, and what `down` removes.
+ */
+export function requireLabHome(home: LabHome): void {
+  if (!existsSync(home.folder)) return
+  const refuse = (message: string, next: string): PlatformError =>
+    new PlatformError(
+      'INVALID_INPUT',
+      { field: 'NUBO_HOME', value: home.folder, next },
+      { message },
+    )
+  const { uid, mode } = statSync(home.folder)
+  if (uid !== process.getuid?.() || (mode & 0o022) !== 0)
+    throw refuse(
+      `${home.folder} can be changed by other users, so it cannot be the home of a cloud.`,
+      `chown root ${home.folder} && chmod go-w ${home.folder}, or choose another folder`,
+    )
   if (isLabHome(home)) return
-  throw new PlatformError(
-    'INVALID_INPUT',
-    { field: 'NUBO_HOME', value: home.folder, next: 'choose an empty or a new folder' },
-    {
-      message: `${home.folder} holds other files (${readdirSync(home.folder).slice(0, 3).join(', ')} …) and is no cloud of Nubo.`,
-    },
+  throw refuse(
+    `${home.folder} holds other files (${readdirSync(home.folder).slice(0, 3).join(', ')} …) and is no cloud of Nubo.`,
+    'choose an empty or a new folder',
   )
+}
+
+/** Removes what is the lab's, and its folder, unless other things lie in it or it is a mounted disk. Idempotent. */
+export function purgeHome(home: LabHome): void {
+  if (!existsSync(home.folder)) return
+  for (const name of readdirSync(home.folder).filter(isOwnEntry))
+    rmSync(join(home.folder, name), { recursive: true, force: true })
+  try {
+    rmdirSync(home.folder)
+  } catch (cause) {
+    const code = cause instanceof Error && 'code' in cause ? cause.code : undefined
+    if (code !== 'EBUSY' && code !== 'ENOTEMPTY') throw cause
+  }
 }
 
 /** Whether everything in the folder is ours. A first start that failed early leaves its log, but no state. */
 export function isLabHome(home: LabHome): boolean {
   if (!existsSync(home.folder)) return false
   if (existsSync(home.stateFile)) return true
-  return readdirSync(home.folder).every((name) => ['log', 'run'].includes(name))
+  return readdirSync(home.folder).every((name) => ['log', 'run', LOST_AND_FOUND].includes(name))
 }

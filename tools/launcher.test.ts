@@ -1,6 +1,7 @@
 /** Proves what the launcher says before anything is installed. Installing itself needs a fresh machine. */
 import assert from 'node:assert/strict'
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
@@ -14,6 +15,34 @@ describe('the launcher', () => {
 
   it('is bash without mistakes of syntax', async () => {
     await run({ argv: ['bash', '-n', launcher] })
+  })
+
+  it('runs programs under one mask, whatever the one of its caller', async () => {
+    const copy = join(folder, 'copy')
+    const bin = join(copy, 'bootstrap/node_modules/.bin')
+    for (const path of [bin, join(copy, 'node_modules'), join(copy, 'cli')])
+      mkdirSync(path, { recursive: true })
+    for (const lock of ['package-lock.json', 'bootstrap/package-lock.json', 'cli/main.ts'])
+      writeFileSync(join(copy, lock), '')
+    copyFileSync(launcher, join(copy, 'nubo'))
+    writeFileSync(join(bin, 'node'), '#!/bin/sh\numask\n', { mode: 0o755 })
+    // As after an installation: the stamps of both lock files.
+    const stamps = {
+      'bootstrap/node_modules/.nubo-stamp': ['bootstrap/package-lock.json'],
+      'node_modules/.nubo-stamp': ['bootstrap/package-lock.json', 'package-lock.json'],
+    }
+    for (const [file, locks] of Object.entries(stamps)) {
+      const sums = (await run({ argv: ['sha256sum', ...locks], cwd: copy })).stdout
+      const stamp = createHash('sha256').update(sums).digest('hex').slice(0, 40)
+      writeFileSync(join(copy, file), `${stamp}\n`)
+    }
+    const script = 'umask "$1"; exec bash "$2" version'
+    for (const mask of ['0077', '0000']) {
+      const { stdout } = await run({
+        argv: ['sh', '-c', script, 'sh', mask, join(copy, 'nubo')],
+      })
+      assert.equal(stdout.trim(), '0022')
+    }
   })
 
   it('tells a user who is not root what needs root, and the command that would do', async () => {

@@ -1,6 +1,6 @@
 import { STATUS_CODES, type IncomingMessage, type Server } from 'node:http'
 import type { Duplex } from 'node:stream'
-import { errorStatus, isPlatformError, PlatformError, type Clock } from '@nubo/base'
+import { errorStatus, isPlatformError, PlatformError, type Clock, type Timer } from '@nubo/base'
 import type { ErrorReply, Route } from '@nubo/contracts'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { z } from 'zod'
@@ -33,6 +33,10 @@ export interface HttpLimits {
   readonly headersTimeoutMs: number
   /** More are closed at once. */
   readonly connectionsMax: number
+  /** A body (but an upload, which may take as long as it flows) that has not come by then is refused. */
+  readonly bodyTimeoutMs: number
+  /** A connection on which nothing happens for this long is closed. */
+  readonly idleTimeoutMs: number
   /** A reader of events that takes nothing for this long is cut off. */
   readonly stalledReaderMs: number
 }
@@ -40,12 +44,13 @@ export interface HttpLimits {
 export const BODY_BYTES_MAX = 1_048_576
 export const CONNECTIONS_MAX = 2_000
 const HEADER_BYTES_MAX = 16_384
-const IDLE_TIMEOUT_MS = 75_000
 const CONNECTIONS_CHECK_PERIOD_MAX_MS = 2_000
 
 const limitsDefault: HttpLimits = {
   headersTimeoutMs: 10_000,
   connectionsMax: CONNECTIONS_MAX,
+  bodyTimeoutMs: 30_000,
+  idleTimeoutMs: 75_000,
   stalledReaderMs: 30_000,
 }
 
@@ -54,7 +59,7 @@ export function createHttpServer<Caller>(options: HttpServerOptions<Caller>): Fa
   const limits: HttpLimits = { ...limitsDefault, ...options.limits }
   const app = fastify({
     bodyLimit: BODY_BYTES_MAX,
-    connectionTimeout: IDLE_TIMEOUT_MS,
+    connectionTimeout: limits.idleTimeoutMs,
     keepAliveTimeout: 30_000,
     forceCloseConnections: true,
     exposeHeadRoutes: false,
@@ -94,6 +99,19 @@ export function createHttpServer<Caller>(options: HttpServerOptions<Caller>): Fa
   return app
 }
 
+/** Bodies are buffered before a call is authorised: many slow ones would hold as much memory for ever. */
+function bodyInTime({ clock, limits }: { clock: Clock; limits: HttpLimits }) {
+  const timers = new WeakMap<FastifyRequest, Timer>()
+  return {
+    preParsing: async (request: FastifyRequest): Promise<void> => {
+      const timer = clock.after(limits.bodyTimeoutMs, () => request.raw.destroy())
+      timers.set(request, timer)
+      request.raw.once('close', () => timer.cancel())
+    },
+    preValidation: async (request: FastifyRequest): Promise<void> => timers.get(request)?.cancel(),
+  }
+}
+
 function refuseOrPassUpgrades<Caller>(server: Server, options: HttpServerOptions<Caller>): void {
   server.on('upgrade', (request, socket, head) => {
     socket.on('error', () => socket.destroy())
@@ -112,10 +130,13 @@ function addRoute<Caller>(
   app.route({
     method: route.method,
     url: route.path,
+    ...(route.form === 'upload' ? {} : bodyInTime(options)),
     handler: async (request, reply) => {
       const params = parsePart(route.params, request.params, 'path')
       const query = parsePart(route.query, request.query, 'query')
       const caller = await options.authorize({ route, token: bearerToken(request), query, params })
+      // What was uploaded may take longer to be worked on than a connection may be idle; until then it must flow.
+      if (route.form === 'upload') request.raw.once('end', () => request.raw.socket.setTimeout(0))
       const body = route.form === 'upload' ? undefined : parsePart(route.body, request.body, 'body')
       const gone = new AbortController()
       reply.raw.once('close', () => gone.abort(new Error('the connection ended')))

@@ -29,21 +29,30 @@ export interface DatabaseOptions {
   readonly clock: Clock
   readonly log: Log
   readonly connectionsMax?: number
+  /** How long a statement may take; 15 s by default. */
+  readonly statementTimeoutMs?: number
 }
 
 const CONNECT_TIMEOUT_MS = 5_000
 const STATEMENT_TIMEOUT_MS = 15_000
+/** A server that is frozen or cut off cannot end a statement: after this many times that, the client gives up by itself. */
+const ANSWER_TIMEOUT_FACTOR = 4 / 3
 const LISTEN_RETRY_MS = 500
+/** How the driver says that it gave up; it has no code. */
+const READ_TIMEOUT_TEXT = 'Query read timeout'
 
 /** Opens a pool. Does not connect yet: the first query does, and fails with DATABASE_UNAVAILABLE if nothing answers. */
 export function openDatabase<Tables>(options: DatabaseOptions): Database<Tables> {
   const { clock, log } = options
+  const statementTimeoutMs = options.statementTimeoutMs ?? STATEMENT_TIMEOUT_MS
+  const answerTimeoutMs = Math.ceil(statementTimeoutMs * ANSWER_TIMEOUT_FACTOR)
   const pool = new pg.Pool({
     connectionString: options.url,
     max: options.connectionsMax ?? 16,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    statement_timeout: STATEMENT_TIMEOUT_MS,
-    idle_in_transaction_session_timeout: STATEMENT_TIMEOUT_MS,
+    statement_timeout: statementTimeoutMs,
+    query_timeout: answerTimeoutMs,
+    idle_in_transaction_session_timeout: statementTimeoutMs,
     application_name: 'nubo',
   })
   // An idle connection that breaks is replaced by the pool; whoever uses the database next sees the truth.
@@ -52,22 +61,40 @@ export function openDatabase<Tables>(options: DatabaseOptions): Database<Tables>
   // would end the process if nobody listened: the pool listens to idle ones only.
   pool.on('connect', (client) => {
     client.on('error', (error) => log.warn('a database connection broke in use', { error }))
+    endWhenGivenUp(client)
   })
   const query = new Kysely<Tables>({
     dialect: new PostgresDialect({ pool }),
     plugins: [new CamelCasePlugin({ maintainNestedObjectKeys: true })],
   })
-  const listener = createListener({ url: options.url, clock, log })
+  const listener = createListener({ url: options.url, answerTimeoutMs, clock, log })
   return {
     query,
     listen: (channel, onNotify) => listener.listen(channel, onNotify),
     tryLead: (lockNumber, how) =>
-      tryLead(options.url, { lockNumber, shared: how?.shared === true, log }),
+      tryLead(options.url, { lockNumber, shared: how?.shared === true, answerTimeoutMs, log }),
     close: async () => {
       await listener.close()
       await query.destroy()
     },
   }
+}
+
+/** On a connection that owes an answer every later statement would wait for that answer: it is not used again. */
+function endWhenGivenUp(client: pg.PoolClient): void {
+  // oxlint-disable-next-line typescript/unbound-method -- it is called with the `this` that the proxy is called with
+  client.query = new Proxy(client.query, {
+    apply: (query, self, asked) => {
+      const reply: unknown = Reflect.apply(query, self, asked)
+      if (reply instanceof Promise) {
+        reply.catch((error: unknown) => {
+          if (error instanceof Error && error.message === READ_TIMEOUT_TEXT)
+            void client.end().catch(() => undefined)
+        })
+      }
+      return reply
+    },
+  })
 }
 
 interface Listener {
@@ -76,7 +103,12 @@ interface Listener {
 }
 
 /** One connection that hears notifications and comes back by itself. */
-function createListener(deps: { url: string; clock: Clock; log: Log }): Listener {
+function createListener(deps: {
+  url: string
+  answerTimeoutMs: number
+  clock: Clock
+  log: Log
+}): Listener {
   const handlers = new Map<string, (payload: string) => void>()
   let client: pg.Client | undefined
   let retry: Timer | undefined
@@ -86,14 +118,22 @@ function createListener(deps: { url: string; clock: Clock; log: Log }): Listener
     const fresh = new pg.Client({
       connectionString: deps.url,
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      query_timeout: deps.answerTimeoutMs,
       keepAlive: true,
       application_name: 'nubo-listen',
     })
     fresh.on('notification', (message) => handlers.get(message.channel)?.(message.payload ?? ''))
     fresh.on('error', (error) => deps.log.warn('the notification connection broke', { error }))
-    await fresh.connect()
-    for (const channel of handlers.keys())
-      await fresh.query(`LISTEN ${fresh.escapeIdentifier(channel)}`)
+    try {
+      await fresh.connect()
+      for (const channel of handlers.keys())
+        await fresh.query(`LISTEN ${fresh.escapeIdentifier(channel)}`)
+      if (closed) throw new Error('closed meanwhile')
+    } catch (error) {
+      // A server that lets us in but cannot serve (a standby, say) would else keep one more connection each time.
+      await fresh.end().catch(() => undefined)
+      throw error
+    }
     client = fresh
     fresh.on('end', () => {
       client = undefined
@@ -125,11 +165,12 @@ function createListener(deps: { url: string; clock: Clock; log: Log }): Listener
 
 async function tryLead(
   url: string,
-  asked: { lockNumber: number; shared: boolean; log: Log },
+  asked: { lockNumber: number; shared: boolean; answerTimeoutMs: number; log: Log },
 ): Promise<Leadership | undefined> {
   const client = new pg.Client({
     connectionString: url,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    query_timeout: asked.answerTimeoutMs,
     keepAlive: true,
     application_name: 'nubo-lock',
   })
@@ -157,6 +198,10 @@ const connectionErrors = new Set([
   'ECONNRESET',
   'EPIPE',
   'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
   'EAGAIN',
 ])
 
@@ -164,9 +209,11 @@ const connectionErrors = new Set([
 export function isDatabaseUnavailable(error: unknown): boolean {
   if (!(error instanceof Error)) return false
   const code = 'code' in error && typeof error.code === 'string' ? error.code : ''
-  // SQLSTATE classes: 08 connection, 53 resources (disk full, too many connections), 57P0x shutdown; 57014 statement timeout.
-  if (/^(08|53|57P0)/.test(code) || code === '57014' || connectionErrors.has(code)) return true
-  return /Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error/.test(
+  // SQLSTATE classes: 08 connection, 53 resources (disk full, too many connections), 57P0x shutdown; 57014 statement
+  // timeout, 25P03 a transaction that this process left idle for too long (it was stopped for a while).
+  if (/^(08|53|57P0)/.test(code) || code === '57014' || code === '25P03') return true
+  if (connectionErrors.has(code)) return true
+  return /Connection terminated|Query read timeout|timeout exceeded when trying to connect|Client (?:was closed|has encountered a connection error)/.test(
     error.message,
   )
 }

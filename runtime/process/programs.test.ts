@@ -175,3 +175,38 @@ describe('findProcess', () => {
     await program.stop()
   })
 })
+
+describe('a program that ended long ago', () => {
+  it('is not mixed up with another one that got its number', async () => {
+    // A pid namespace of its own, where the next number can be chosen and nobody else takes it.
+    const module = JSON.stringify(new URL('programs.ts', import.meta.url).href)
+    const script = `
+      import { spawn } from 'node:child_process'
+      import { readFileSync, writeFileSync } from 'node:fs'
+      import { findProcess, start } from ${module}
+      const old = start({ argv: ['true'] })
+      await old.exited
+      writeFileSync('/proc/sys/kernel/ns_last_pid', String(old.pid - 1))
+      const other = spawn('sleep', ['30'], { detached: true, stdio: 'ignore' })
+      const ended = new Promise((resolve) => other.once('exit', resolve))
+      await old.stop()
+      const first = await Promise.race([ended.then(() => 'killed'), new Promise((resolve) => setTimeout(resolve, 300, 'lives'))])
+      console.log(other.pid === old.pid, first)
+      other.kill('SIGKILL')`
+    const { stdout } = await run({
+      argv: [
+        'unshare',
+        '--pid',
+        '--fork',
+        '--mount-proc',
+        '--kill-child',
+        '--',
+        process.execPath,
+        '--input-type=module',
+        '--eval',
+        script,
+      ],
+    })
+    assert.equal(stdout.trim(), 'true lives')
+  })
+})

@@ -7,7 +7,7 @@
  * a supervisor and a test.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
-import { closeSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readFileSync } from 'node:fs'
 import { PlatformError } from '@nubo/base'
 
 const OUTPUT_BYTES_MAX = 4 * 1024 * 1024
@@ -132,7 +132,9 @@ export async function run(options: RunOptions): Promise<ProgramOutput> {
   let killedFor: ProgramFailure | undefined
   const kill = (failure: ProgramFailure): void => {
     killedFor ??= failure
-    killGroup(child.pid, 'SIGKILL')
+    // Its pipes can outlive it; then only the rest of the group is left to end.
+    if (child.exitCode === null && child.signalCode === null) killGroup(child.pid, 'SIGKILL')
+    else killRemains(child.pid)
   }
   child.stdout?.on(
     'data',
@@ -159,7 +161,7 @@ export async function run(options: RunOptions): Promise<ProgramOutput> {
     clearTimeout(deadline)
     options.signal?.removeEventListener('abort', onAbort)
     // Background children of the program share its group and end with it.
-    killGroup(child.pid, 'SIGKILL')
+    killRemains(child.pid)
   }
 }
 
@@ -229,7 +231,7 @@ export function start(options: StartOptions): RunningProgram {
         await exited
         clearTimeout(killTimer)
       }
-      if (!leaveGroup) killGroup(pid, 'SIGKILL')
+      if (!leaveGroup) killRemains(pid)
       return exited
     },
   }
@@ -367,6 +369,14 @@ function awaitEnd(child: ChildProcess): Promise<End> {
 
 function killGroup(pid: number | undefined, signal: NodeJS.Signals): void {
   if (pid !== undefined) signalProcess(-pid, signal)
+}
+
+/**
+ * Ends what is left of the group of a program that has ended and was reaped. The kernel gives its number to nobody while
+ * the group has members; so if somebody has it, the group is empty, and this is another program that got the number.
+ */
+function killRemains(pid: number | undefined): void {
+  if (pid !== undefined && !existsSync(`/proc/${pid}`)) killGroup(pid, 'SIGKILL')
 }
 
 function isErrno(error: unknown, code: string): boolean {

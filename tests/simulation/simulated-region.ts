@@ -118,7 +118,7 @@ export class SimulatedRegion {
         issue: () => ({ token: 'simulated', expiresAtMs: clock.nowMs() + 60_000 }),
       },
       importLock: {
-        whileImporting: (work) => work(),
+        whileImporting: (work) => work(new AbortController().signal),
         whileCollecting: () => Promise.resolve(true),
       },
       uploadFolder: join(this.#folder, name),

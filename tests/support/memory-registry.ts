@@ -55,8 +55,11 @@ export class MemoryRegistry implements ImageRegistry {
     this.manifests.delete(`${repository}@${digest}`)
   }
 
-  async collectGarbage(): Promise<void> {
+  async collectGarbage(kept: ReadonlySet<string>): Promise<void> {
     this.collections += 1
+    for (const stored of [this.blobs, this.manifests])
+      for (const key of stored.keys())
+        if (!kept.has(key.slice(0, key.indexOf('@')))) stored.delete(key)
   }
 
   #enter(): void {
