@@ -36,11 +36,22 @@ test('flags before environment before files; what one does not know comes from t
     token: 'of-env',
     project: 'demo',
   })
-  assert.deepEqual(findLogin(within({ NUBO_HOME: cloud }), { server: ['http://flag'] }), {
-    servers: ['http://flag'],
+  assert.deepEqual(findLogin(within({ NUBO_HOME: cloud }), { server: ['http://cloud/'] }), {
+    servers: ['http://cloud/'],
     token: 'of-cloud',
     project: undefined,
   })
+})
+
+test('a saved token is not sent to a server that it was not saved for', () => {
+  assert.throws(
+    () => findLogin(within({ NUBO_HOME: cloud }), { server: ['http://elsewhere'] }),
+    /There is no token for this cloud/,
+  )
+  assert.throws(
+    () => findLogin(within({ NUBO_HOME: cloud, NUBO_SERVERS: 'http://cloud,http://x' }), {}),
+    /There is no token for this cloud/,
+  )
 })
 
 test('a NUBO_HOME that is set on purpose comes before the login of the user', () => {

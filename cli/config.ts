@@ -24,6 +24,8 @@ export interface Login {
 interface Source {
   readonly servers: readonly string[] | undefined
   readonly token: () => string | undefined
+  /** The token goes to these servers only; undefined where somebody gave it by hand. */
+  readonly tokenFor?: readonly string[]
   readonly project: string | undefined
 }
 
@@ -57,7 +59,7 @@ export function findLogin(surroundings: Surroundings, flags: LoginFlags): Login 
     const source = open()
     if (found.project === undefined && source?.project !== undefined) found.project = source.project
     if (found.servers === undefined && source?.servers !== undefined) found.servers = source.servers
-    const token = found.token ?? source?.token()
+    const token = found.token ?? (mayHave(found.servers, source) ? source?.token() : undefined)
     if (token !== undefined) found.token = token
     if (found.servers !== undefined && found.token !== undefined) break
   }
@@ -69,6 +71,18 @@ export function findLogin(surroundings: Surroundings, flags: LoginFlags): Login 
     )
   }
   return { servers: found.servers, token: found.token, project: found.project }
+}
+
+/** A saved token must not be sent to a server that it was not saved for. */
+function mayHave(servers: readonly string[] | undefined, source: Source | undefined): boolean {
+  const saved = source?.tokenFor?.map(withoutSlash)
+  return (
+    saved === undefined || (servers ?? []).every((server) => saved.includes(withoutSlash(server)))
+  )
+}
+
+function withoutSlash(server: string): string {
+  return server.replace(/\/+$/, '')
 }
 
 function flagSource(flags: LoginFlags): Source {
@@ -103,6 +117,7 @@ function fileSource(path: string): () => Source | undefined {
     return {
       servers: login.servers,
       token: () => token ?? (tokenFile === undefined ? undefined : readToken(tokenFile)),
+      tokenFor: login.servers ?? [],
       project: login.project,
     }
   }
