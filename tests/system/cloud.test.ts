@@ -1,0 +1,35 @@
+/**
+ * The whole product on its real engines, in one cloud of three hosts: what users do with it, what breaks in it, and
+ * what hostile people send to it. One cloud serves all topics, because its start is what takes long; each topic brings
+ * it back to health.
+ */
+import { after, before, describe } from 'node:test'
+import { TestCloud } from '../support/test-cloud.ts'
+import { badInput } from './cloud/bad-input.ts'
+import { end, lookAtMachine } from './cloud/end.ts'
+import { hostFaults } from './cloud/hosts.ts'
+import { networks } from './cloud/networks.ts'
+import { restarts } from './cloud/restarts.ts'
+import { serverFaults } from './cloud/servers.ts'
+import { sets } from './cloud/sets.ts'
+
+describe('a cloud', () => {
+  const machineBefore = lookAtMachine()
+  let cloud: TestCloud | undefined
+  const cloudOf = (): TestCloud => {
+    if (cloud === undefined) throw new Error('the cloud has not been started')
+    return cloud
+  }
+  before(async () => {
+    cloud = await TestCloud.start()
+  })
+  after(() => cloud?.close())
+
+  networks(cloudOf)
+  sets(cloudOf)
+  serverFaults(cloudOf)
+  restarts(cloudOf)
+  hostFaults(cloudOf)
+  badInput(cloudOf)
+  end(cloudOf, () => machineBefore)
+})
