@@ -39,3 +39,10 @@ export {
   type WantedPort,
   type WantedSet,
 } from './v1/wanted.ts'
+export {
+  PROBE_TARGETS_MAX,
+  PROBE_TIMEOUT_MAX_MS,
+  type Probe,
+  type ProbeAnswer,
+  type ProbeReport,
+} from './v2/messages.ts'
