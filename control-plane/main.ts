@@ -36,6 +36,7 @@ import { version } from './version.ts'
  */
 const clock = systemClock
 const random = systemRandom
+const PROBE_KEY_BYTES = 32
 
 async function openKeys(config: ServerConfig, database: Database<Tables>) {
   const secrets = createSecretStore({ database, key: readKeyFile(config.keyFile), clock, random })
@@ -45,7 +46,10 @@ async function openKeys(config: ServerConfig, database: Database<Tables>) {
     random,
     region: config.region,
   })
-  return { certificates, signer: await certificates.registrySigner() }
+  const probeKey = await secrets.putIfAbsent('probe-key', () =>
+    Promise.resolve(Buffer.from(random.bytes(PROBE_KEY_BYTES)).toString('hex')),
+  )
+  return { certificates, signer: await certificates.registrySigner(), probeKey }
 }
 
 async function prepare(config: ServerConfig, log: Log): Promise<void> {
@@ -68,7 +72,7 @@ async function prepare(config: ServerConfig, log: Log): Promise<void> {
 
 async function serve(config: ServerConfig, log: Log): Promise<{ stop: () => Promise<void> }> {
   const database = openDatabase<Tables>({ url: config.databaseUrl, clock, log })
-  const { certificates, signer } = await openKeys(config, database)
+  const { certificates, signer, probeKey } = await openKeys(config, database)
   const uploadFolder = join(config.dataDir, 'uploads')
   // Uploads that a killed process was working on; the folder is of this server alone.
   rmSync(uploadFolder, { recursive: true, force: true })
@@ -84,6 +88,7 @@ async function serve(config: ServerConfig, log: Log): Promise<{ stop: () => Prom
       servers: config.peers.hostContract,
     },
     hostCommands: databaseHostCommands(database),
+    probeKey,
     certificates,
     registry: createRegistryClient({
       address: config.registry.address,

@@ -55,6 +55,8 @@ export interface RegionDeps {
   /** Where hosts dial this server, and all servers of the region, 'address:port'. */
   readonly hostContract: { readonly address: string; readonly servers: readonly string[] }
   readonly hostCommands: HostCommands
+  /** With it hosts prove to each other that they are of this region. Null: they look for nobody. */
+  readonly probeKey: string | null
   readonly certificates: CertificateAuthority
   readonly registry: ImageRegistry
   readonly registryTokens: RegistryTokens
@@ -124,6 +126,7 @@ export function createRegion(deps: RegionDeps): Region {
       hostContractServers: deps.hostContract.servers,
       hostContractAddress: deps.hostContract.address,
       registry: deps.registry.address,
+      probeKey: deps.probeKey,
     },
   })
   const compute = createComputeService({

@@ -235,3 +235,34 @@ test('many sets at once all come, a bounded number at a time', async () => {
   assert.equal(most, 4)
   await rig.host.stop()
 })
+
+describe('mixed versions of the contract', () => {
+  for (const [who, options, newest] of [
+    ['an agent of version 1 and servers of version 2', { contract: 1 }, 2],
+    ['an agent of version 2 and servers of version 1', {}, 1],
+  ] as const) {
+    test(`${who} run a set together`, async () => {
+      const rig = makeRig(options)
+      rig.servers.contract = newest
+      await rig.clock.advance(10)
+      rig.want(testSetWithPort(1, { recovery: 'elsewhere' }))
+      await rig.untilState('running')
+      await rig.clock.advance(60_000)
+      assert.equal(rig.known()?.state, 'running')
+      assert.equal(rig.servers.accepted.length, 1)
+      assert.deepEqual(rig.servers.last.of('hello')[0]?.contracts, [1])
+      await rig.host.stop()
+    })
+  }
+
+  test('after the upgrade of its server an agent speaks the newer version', async () => {
+    const rig = makeRig()
+    rig.servers.contract = 1
+    await rig.clock.advance(10)
+    rig.servers.contract = 2
+    rig.servers.last.close()
+    await rig.clock.advance(1_000)
+    assert.deepEqual(rig.servers.last.of('hello')[0]?.contracts, [2, 1])
+    await rig.host.stop()
+  })
+})

@@ -1,10 +1,11 @@
 import { isPlatformError, sleep, type Clock, type Random } from '@nubo/base'
 import type { HostInventory } from '@nubo/contracts'
 import {
-  HOST_CONTRACT_LATEST,
+  hostContractVersions,
   LEASE_MS,
   type FoundSet,
   type Hello,
+  type HostContract,
   type WantedUpdate,
   type Welcome,
 } from '@nubo/contracts/host'
@@ -47,7 +48,14 @@ export interface AgentSettings {
   readonly underlayMtuBytes: number
   readonly parallelStartsMax: number
   readonly parallelPullsMax: number
+  /** Versions of the host contract to speak, best first; all that are known, if absent. */
+  readonly contracts?: readonly HostContract[]
 }
+
+/** All that this program knows, best first. */
+const CONTRACTS: readonly HostContract[] = hostContractVersions
+  .map(({ number }) => number)
+  .toReversed()
 
 /** Everything that an agent works with. Who makes an agent owns and closes them. */
 export interface AgentDeps {
@@ -136,6 +144,7 @@ class HostAgent implements Agent {
     this.#session = new Session({
       ...deps,
       reports: this.#reports,
+      contracts: this.#contracts,
       servers: () => this.#knownServers(),
       hello: () => this.#hello(),
       wantedRevision: () => this.#store.revision,
@@ -143,6 +152,7 @@ class HostAgent implements Agent {
       onWanted: (update) => this.#onWanted(update),
       onLease: (untilMs) => this.#gate.renewLease(untilMs),
       onOpenStream: (request) => this.#streams.open(request),
+      onProbe: () => Promise.resolve([]),
       onEnd: () => this.#store.discardPartial(),
       untilFound: (signal) => this.#sets.untilFound(signal),
     })
@@ -206,7 +216,7 @@ class HostAgent implements Agent {
     const { settings, inventory } = this.#deps
     return {
       type: 'hello',
-      contracts: [HOST_CONTRACT_LATEST],
+      contracts: [...this.#contracts],
       hostId: settings.hostId,
       bootId: settings.bootId,
       wantedRevision: this.#store.revision,
@@ -215,7 +225,13 @@ class HostAgent implements Agent {
       reserve: settings.reserve,
       vtepAddress: settings.vtepAddress,
       underlayMtuBytes: settings.underlayMtuBytes,
+      stopsWithinMs: null,
+      probeAddress: null,
     }
+  }
+
+  get #contracts(): readonly HostContract[] {
+    return this.#deps.settings.contracts ?? CONTRACTS
   }
 
   async #untilEnginesKnown(): Promise<void> {

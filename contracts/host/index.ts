@@ -1,4 +1,12 @@
-export { HOST_CONTRACT_LATEST, HOST_CONTRACT_OLDEST, hostContractVersions } from './versions.ts'
+export {
+  contractOfSessionPath,
+  HOST_CONTRACT_LATEST,
+  HOST_CONTRACT_OLDEST,
+  hostContractVersions,
+  hostSessionPath,
+  type HostContract,
+} from './versions.ts'
+export { hostCodec, type HostCodec, type HostParsed } from './codec.ts'
 export {
   certificateReply,
   formatJoinToken,
@@ -14,20 +22,14 @@ export {
 } from './v1/calls.ts'
 export { foundSet, type FoundContainer, type FoundReason, type FoundSet } from './v1/found.ts'
 export {
-  agentMessage,
   FOUND_SETS_PER_MESSAGE_MAX,
   HEARTBEAT_MISSED_MAX,
   HEARTBEAT_PERIOD_MS,
   HOST_MESSAGE_BYTES_MAX,
   LEASE_MS,
-  serverMessage,
   WANTED_ITEMS_PER_MESSAGE_MAX,
-  type AgentMessage,
   type FoundReport,
-  type Hello,
-  type ServerMessage,
   type WantedUpdate,
-  type Welcome,
 } from './v1/messages.ts'
 export {
   wantedItem,
@@ -40,9 +42,21 @@ export {
   type WantedSet,
 } from './v1/wanted.ts'
 export {
+  agentMessage,
   PROBE_TARGETS_MAX,
   PROBE_TIMEOUT_MAX_MS,
+  PROBE_TIMEOUT_MIN_MS,
+  probeAnswer,
+  probeResult,
+  probeTarget,
+  serverMessage,
+  type AgentMessage,
+  type Hello,
   type Probe,
   type ProbeAnswer,
   type ProbeReport,
+  type ProbeResult,
+  type ProbeTarget,
+  type ServerMessage,
+  type Welcome,
 } from './v2/messages.ts'

@@ -6,7 +6,12 @@ import { connect as connectTls } from 'node:tls'
 import { describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { HostId } from '@nubo/base'
-import { HOST_MESSAGE_BYTES_MAX, type FoundReport, type FoundSet } from '@nubo/contracts/host'
+import {
+  HOST_MESSAGE_BYTES_MAX,
+  hostSessionPath,
+  type FoundReport,
+  type FoundSet,
+} from '@nubo/contracts/host'
 import { silentLog, systemClock, systemRandom } from '@nubo/runtime'
 import { helloOf, inviteHost, placeSet } from '../domains/fleet/testing/region.ts'
 import { closeCodes } from '../host-sessions/index.ts'
@@ -107,6 +112,39 @@ describe('an agent', () => {
   })
 })
 
+describe('contract versions', () => {
+  test('an agent of version 1 is served on its own path, beside one of version 2', async (context) => {
+    const server = await startServer(context)
+    const identity = await joinAgent(server, 'h1')
+    const old = await dialSession(server, identity, hostSessionPath(1)).opened()
+    const { stopsWithinMs: _stops, probeAddress: _address, ...hello } = helloOf(identity.hostId)
+    old.send(JSON.stringify({ ...hello, contracts: [1] }))
+    await waitUntil(() => old.messages.length === 2)
+    const [welcome] = old.messages.map(({ text }) => JSON.parse(text ?? ''))
+    assert.deepEqual([welcome.type, welcome.contract, welcome.probeKey], ['welcome', 1, undefined])
+    const newer = await connectAgent(server, await joinAgent(server, 'h2'))
+    const [welcomed] = newer.sessionMessages()
+    assert.ok(welcomed?.type === 'welcome')
+    assert.deepEqual([welcomed.contract, welcomed.probeKey], [2, '7'.repeat(64)])
+  })
+
+  test('any server asks a host for its neighbours, whichever server has its session', async (context) => {
+    const [first, second] = await startHostContract(context, 2)
+    assert.ok(first && second)
+    const identity = await joinAgent(first, 'h1')
+    const agent = await connectAgent(first, identity)
+    const results = [{ hostId: identity.hostId, answer: null }]
+    agent.socket.on('message', (data: Buffer) => {
+      const message = JSON.parse(data.toString())
+      if (message.type !== 'probe') return
+      agent.send({ type: 'probe-report', id: message.id, results })
+    })
+    const targets = [{ hostId: identity.hostId, address: '10.1.0.2:7444' }]
+    for (const { sessions } of [first, second])
+      assert.deepEqual(await sessions.probe(idOf(identity), targets, 1_000), results)
+  })
+})
+
 describe('joining is refused', () => {
   test('without the secret, with a broken body, and never costs the token', async (context) => {
     const server = await startServer(context)
@@ -162,6 +200,7 @@ describe('a session is refused', () => {
     // A certificate without its key does not even connect.
     await refused(dialSession(server, { key, cert: identity.cert }))
     await refused(dialSession(server, identity, '/host/v1/other'))
+    await refused(dialSession(server, identity, '/host/v3/session'))
     await refused(dialSession(server, identity, `/host/v1/streams/${'x'.repeat(43)}`))
     await connectAgent(server, identity)
   })

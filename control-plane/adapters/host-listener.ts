@@ -4,7 +4,7 @@ import type { Duplex } from 'node:stream'
 import { TLSSocket } from 'node:tls'
 import { PlatformError, type Clock, type Random, type Timer } from '@nubo/base'
 import { STREAM_FRAME_BYTES_MAX } from '@nubo/contracts'
-import { HOST_MESSAGE_BYTES_MAX } from '@nubo/contracts/host'
+import { contractOfSessionPath, HOST_MESSAGE_BYTES_MAX } from '@nubo/contracts/host'
 import type { Log } from '@nubo/runtime'
 import { WebSocketServer } from 'ws'
 import type { CertificateAuthority } from '../domains/fleet/index.ts'
@@ -24,7 +24,6 @@ const REQUEST_TIMEOUT_MS = 15_000
 const KEEP_ALIVE_TIMEOUT_MS = 2_000
 const HEADER_BYTES_MAX = 8_192
 
-const SESSION_PATH = '/host/v1/session'
 const STREAM_PATH = '/host/v1/streams/'
 
 export interface HostListenerDeps {
@@ -137,10 +136,11 @@ function serve(deps: HostListenerDeps, server: Server, connections: Connections)
       (identity) => {
         const { clock } = deps
         const log = deps.log.child({ hostId: identity.hostId })
-        if (request.url === SESSION_PATH) {
+        const contract = contractOfSessionPath(request.url)
+        if (contract !== undefined) {
           sessionSockets.handleUpgrade(request, socket, head, (webSocket) => {
             connections.countServing(socket)
-            deps.sessions.accept(webSocketChannel(webSocket, { clock, log }), identity)
+            deps.sessions.accept(webSocketChannel(webSocket, { clock, log }), identity, contract)
           })
           return
         }

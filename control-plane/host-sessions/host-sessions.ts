@@ -1,7 +1,14 @@
-import { every, newId, type Clock, type HostId, type Random, type Timer } from '@nubo/base'
-import type { ServerMessage } from '@nubo/contracts/host'
+import {
+  every,
+  integerBelow,
+  newId,
+  type Clock,
+  type HostId,
+  type Random,
+  type Timer,
+} from '@nubo/base'
+import type { HostContract, ProbeResult, ProbeTarget, ServerMessage } from '@nubo/contracts/host'
 import type { Log } from '@nubo/runtime'
-import { z } from 'zod'
 import type { ChangeSet, World } from '../world/index.ts'
 import { closeCodes } from './close-codes.ts'
 import { LocalPorts } from './local-ports.ts'
@@ -13,6 +20,8 @@ import type {
   HostMembership,
   HostPresence,
 } from './needs.ts'
+import { PendingProbes, PROBE_EXTRA_MS } from './probes.ts'
+import { parseBetweenServers, type BetweenServers, type ProbeQuestion } from './server-messages.ts'
 import { HostSession, type ServerAbout, type SessionDeps } from './session.ts'
 import { StreamBroker } from './streams.ts'
 
@@ -37,20 +46,26 @@ export interface HostSessionsDeps {
   readonly log: Log
 }
 
-/** What one server asks of the one that has a host's session. */
-const hostCommand = z.strictObject({
-  hostId: z.uuid(),
-  server: z.string().max(200),
-  token: z.string().max(100),
-})
+/** So many questions of this server to hosts of others are open at once; more are not asked. */
+const PROBES_ELSEWHERE_MAX = 64
 
 /** All agent connections of one server process. */
 export interface HostSessions {
   readonly streams: StreamBroker
   /** Begins to follow the world; call it before the first `accept`. */
   start(): Promise<void>
-  /** Takes over a new connection whose certificate was admitted. */
-  accept(channel: HostChannel, identity: HostIdentity): void
+  /** Takes over a new connection whose certificate was admitted. `contract`: the version that is spoken on it. */
+  accept(channel: HostChannel, identity: HostIdentity, contract: HostContract): void
+  /**
+   * Lets a host look for others on the underlay, whichever server has its session. At most PROBE_TARGETS_MAX targets.
+   * Targets that are not in the results were not looked for. Undefined: the host did not answer in time, cannot be asked,
+   * or speaks contract 1; that says nothing about the targets. Ends within `timeoutMs` and some seconds; never rejects.
+   */
+  probe(
+    hostId: HostId,
+    targets: readonly ProbeTarget[],
+    timeoutMs: number,
+  ): Promise<readonly ProbeResult[] | undefined>
   /** How many hosts are connected to this process. */
   readonly connected: number
   /** Ends all sessions and streams; waits a little for reports that are being recorded. */
@@ -72,12 +87,15 @@ class Sessions implements HostSessions {
   /** Sessions that ended while a report was being recorded. */
   readonly #ending = new Map<HostId, Promise<void>>()
   readonly #unsubscribe: () => void
+  /** Questions to hosts whose sessions other servers have. */
+  readonly #probesElsewhere: PendingProbes
   #stopped = false
   #sweep: Timer | undefined
 
   constructor(deps: HostSessionsDeps) {
     this.#deps = deps
     this.#localPorts = new LocalPorts(deps.world)
+    this.#probesElsewhere = new PendingProbes(deps.clock, integerBelow(deps.random, 2 ** 40))
     this.#sessionDeps = {
       ...deps,
       locality: this.#localPorts,
@@ -111,7 +129,7 @@ class Sessions implements HostSessions {
     this.streams.start()
   }
 
-  accept(channel: HostChannel, identity: HostIdentity): void {
+  accept(channel: HostChannel, identity: HostIdentity, contract: HostContract): void {
     const { clock, random, log } = this.#deps
     const { hostId } = identity
     if (this.#stopped) return channel.close(closeCodes.goingAway, 'this server stops')
@@ -122,7 +140,7 @@ class Sessions implements HostSessions {
     }
     this.#countOfHost.set(hostId, count + 1)
     const id: string = newId<'session'>(clock, random)
-    this.#all.add(new HostSession(this.#sessionDeps, { id, channel, identity }))
+    this.#all.add(new HostSession(this.#sessionDeps, { id, channel, identity, contract }))
   }
 
   async stop(): Promise<void> {
@@ -130,6 +148,7 @@ class Sessions implements HostSessions {
     this.#unsubscribe()
     this.#sweep?.cancel()
     this.streams.stop()
+    this.#probesElsewhere.endAll()
     for (const session of this.#all) session.end(closeCodes.goingAway, 'this server stops')
     await this.#withDeadline(Promise.all(this.#ending.values()))
   }
@@ -178,23 +197,64 @@ class Sessions implements HostSessions {
     await this.#deps.commands.broadcast(JSON.stringify({ hostId, server, token }))
   }
 
+  async probe(
+    hostId: HostId,
+    targets: readonly ProbeTarget[],
+    timeoutMs: number,
+  ): Promise<readonly ProbeResult[] | undefined> {
+    const session = this.#live.get(hostId)
+    if (session !== undefined) return session.probe(targets, timeoutMs)
+    if (this.#stopped || this.#probesElsewhere.size >= PROBES_ELSEWHERE_MAX) return undefined
+    const { commands, log, server } = this.#deps
+    const question = { type: 'probe', from: server.name, hostId, timeoutMs, targets } as const
+    return this.#probesElsewhere.ask({
+      targets,
+      // The other server waits as long for its host, and its answer has a way to go.
+      timeoutMs: timeoutMs + 2 * PROBE_EXTRA_MS,
+      send: (id) => {
+        commands.broadcast(JSON.stringify({ ...question, id })).catch((error: unknown) => {
+          log.warn('another server could not be asked for a probe', { error })
+          this.#probesElsewhere.fail(id)
+        })
+        return true
+      },
+    })
+  }
+
   #onCommand(payload: string): void {
-    const command = parseCommand(payload)
+    const command = parseBetweenServers(payload)
     if (command === undefined) return
-    const { hostId, server, token } = command
+    if (!('type' in command)) {
+      const { hostId, server, token } = command
+      // proof: checked to be a UUID; an unknown one finds no session
+      this.#sendTo(hostId as HostId, { type: 'open-stream', server, token })
+    } else if (command.type === 'probe') void this.#probeFor(command)
+    else if (command.to !== this.#deps.server.name) return
+    else if (command.results === null) this.#probesElsewhere.fail(command.id)
+    else this.#probesElsewhere.answered(command.id, command.results)
+  }
+
+  /** Another server asks; only the one that has the session answers. */
+  async #probeFor(question: ProbeQuestion): Promise<void> {
+    const { id, from, hostId, targets, timeoutMs } = question
     // proof: checked to be a UUID; an unknown one finds no session
-    this.#sendTo(hostId as HostId, { type: 'open-stream', server, token })
+    const session = this.#live.get(hostId as HostId)
+    if (session === undefined || from === this.#deps.server.name) return
+    const results = (await session.probe(targets, timeoutMs)) ?? null
+    const answer: BetweenServers = {
+      type: 'probed',
+      id,
+      to: from,
+      results: results === null ? null : [...results],
+    }
+    await this.#deps.commands
+      .broadcast(JSON.stringify(answer))
+      .catch((error: unknown) =>
+        this.#deps.log.warn('the answer to a probe could not be passed on', { error }),
+      )
   }
 
   #sendTo(hostId: HostId, message: ServerMessage): boolean {
     return this.#live.get(hostId)?.send(message) === true
-  }
-}
-
-function parseCommand(payload: string): z.infer<typeof hostCommand> | undefined {
-  try {
-    return hostCommand.safeParse(JSON.parse(payload)).data
-  } catch {
-    return undefined
   }
 }

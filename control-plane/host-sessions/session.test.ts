@@ -2,7 +2,12 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { PlatformError, seededRandom, type HostId, VirtualClock } from '@nubo/base'
-import { HOST_MESSAGE_BYTES_MAX, type AgentMessage, type Hello } from '@nubo/contracts/host'
+import {
+  HOST_MESSAGE_BYTES_MAX,
+  type AgentMessage,
+  type Hello,
+  type HostContract,
+} from '@nubo/contracts/host'
 import { silentLog } from '@nubo/runtime'
 import { World } from '../world/index.ts'
 import { closeCodes } from './close-codes.ts'
@@ -22,12 +27,15 @@ import {
   setRow,
 } from './testing/rows.ts'
 
+const PROBE_KEY = '7'.repeat(64)
 const SERIAL = 'aaaaaaaaaaaaaaaa0000000000000001'
 
 function hello(n: number, changes: Partial<Hello> = {}): Hello {
   return {
     type: 'hello',
-    contracts: [1],
+    contracts: [2, 1],
+    stopsWithinMs: 8_000,
+    probeAddress: `10.1.0.${n}:7444`,
     hostId: hostId(n),
     bootId: 'boot-1',
     wantedRevision: null,
@@ -62,6 +70,7 @@ async function start() {
     put('network', networkRow(1)),
   )
   const heard: string[] = []
+  const hellos: Hello[] = []
   const found: HostReport[] = []
   const commands: string[] = []
   const server = { connect: async () => {}, leases: true }
@@ -73,6 +82,7 @@ async function start() {
     presence: {
       connected: async (id, said, by) => {
         await server.connect()
+        hellos.push(said)
         const row = world.host.get(id)
         if (row === undefined) throw new PlatformError('NOT_FOUND')
         const { vtepAddress } = said
@@ -96,12 +106,13 @@ async function start() {
       hostContractServers: ['10.0.0.1:7443', '10.0.0.1:7444'],
       registry: '10.0.0.1:5000',
       hostContractAddress: '10.0.0.1:7443',
+      probeKey: PROBE_KEY,
     },
   })
   await sessions.start()
-  const dial = (n = 1): FakeChannel => {
-    const channel = new FakeChannel()
-    sessions.accept(channel, { hostId: hostId(n), serial: SERIAL })
+  const dial = (n = 1, contract?: HostContract): FakeChannel => {
+    const channel = new FakeChannel(contract)
+    sessions.accept(channel, { hostId: hostId(n), serial: SERIAL }, channel.contract)
     return channel
   }
   const connect = async (n = 1): Promise<FakeChannel> => {
@@ -110,7 +121,7 @@ async function start() {
     await clock.advance(1)
     return channel
   }
-  return { clock, world, sessions, server, heard, found, commands, dial, connect }
+  return { clock, world, sessions, server, heard, hellos, found, commands, dial, connect }
 }
 
 /** Read anew each time: the compiler remembers what an earlier assertion said of `closed`. */
@@ -203,12 +214,48 @@ describe('a session stays bounded', () => {
   })
 })
 
+describe('an agent of version 1', () => {
+  /** As the last release of version 1 wrote it. */
+  const helloText =
+    '{"type":"hello","contracts":[1],"hostId":"HOST","bootId":"b","wantedRevision":null,"inventory":' +
+    '{"cores":1,"memoryBytes":1,"diskBytes":1,"kernel":"6.1","engines":{},"nics":[],"agentVersion":"0.1.0"},' +
+    '"capacity":{"cpuMillis":1,"memoryBytes":1,"diskBytes":1},"reserve":{"cpuMillis":0,"memoryBytes":0,' +
+    '"diskBytes":0},"vtepAddress":"10.1.0.1","underlayMtuBytes":1600}'
+
+  test('is served, guarantees nothing, and hears no word that it does not know', async () => {
+    const { clock, sessions, hellos, dial } = await start()
+    const channel = dial(1, 1)
+    channel.sayText(helloText.replace('HOST', hostId(1)))
+    await clock.advance(1)
+    assert.equal(channel.closed, undefined)
+    assert.deepEqual([hellos[0]?.stopsWithinMs, hellos[0]?.probeAddress], [null, null])
+    assert.equal(channel.take('welcome')[0]?.contract, 1)
+    assert.doesNotMatch(channel.texts.join('\n'), /probeKey/)
+    channel.say(heartbeat(1))
+    assert.equal(channel.take('heartbeat-answer').length, 1)
+    const target = { hostId: hostId(2), address: '10.1.0.2:7444' }
+    assert.equal(await sessions.probe(hostId(1), [target], 1_000), undefined)
+    assert.doesNotMatch(channel.texts.join('\n'), /probe/)
+  })
+
+  test('may not use words of version 2 on its connection', async () => {
+    const { clock, dial, connect } = await start()
+    const channel = dial(1, 1)
+    channel.sayText(JSON.stringify(hello(1)))
+    await clock.advance(1)
+    assert.equal(closedWith(channel), closeCodes.violation)
+    const newer = await connect(1)
+    assert.equal(newer.take('welcome')[0]?.probeKey, PROBE_KEY)
+  })
+})
+
 describe('a session is closed for', () => {
   const violations: [string, (channel: FakeChannel) => void][] = [
     ['a heartbeat before hello', (channel) => channel.say(heartbeat(0))],
     ['a report before hello', (channel) => channel.say(noSets)],
     ['the hello of another host', (channel) => channel.say(hello(2))],
     ['no common version', (channel) => channel.say(hello(1, { contracts: [7, 8] }))],
+    ['a version that was not dialled', (channel) => channel.say(hello(1, { contracts: [1] }))],
     ['a tunnel end that is none', (channel) => channel.say(hello(1, { vtepAddress: '10.1.0.' }))],
     ['an unknown kind', (channel) => channel.sayText('{"type":"give-me-everything"}')],
     ['an unknown field', (channel) => channel.sayText('{"type":"heartbeat","sequence":0,"x":1}')],
@@ -262,7 +309,7 @@ describe('a session is closed for', () => {
     const { clock, sessions } = await start()
     const channel = new FakeChannel()
     const expiresAtMs = clock.nowMs() + 10_000
-    sessions.accept(channel, { hostId: hostId(1), serial: SERIAL, expiresAtMs })
+    sessions.accept(channel, { hostId: hostId(1), serial: SERIAL, expiresAtMs }, channel.contract)
     channel.say(hello(1))
     for (let second = 0; second < 9; second++) {
       await clock.advance(1_000)

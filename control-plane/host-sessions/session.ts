@@ -7,15 +7,17 @@ import {
   type Timer,
 } from '@nubo/base'
 import {
-  agentMessage,
   HEARTBEAT_MISSED_MAX,
   HEARTBEAT_PERIOD_MS,
-  HOST_CONTRACT_LATEST,
-  HOST_CONTRACT_OLDEST,
   HOST_MESSAGE_BYTES_MAX,
+  hostCodec,
   LEASE_MS,
   type AgentMessage,
   type Hello,
+  type HostCodec,
+  type HostContract,
+  type ProbeResult,
+  type ProbeTarget,
   type ServerMessage,
 } from '@nubo/contracts/host'
 import type { Log } from '@nubo/runtime'
@@ -29,6 +31,7 @@ import type {
   HostMembership,
   HostPresence,
 } from './needs.ts'
+import { PendingProbes, PROBE_EXTRA_MS, PROBES_PER_SESSION_MAX } from './probes.ts'
 import { WantedSender } from './sender.ts'
 import type { Locality } from './slice.ts'
 
@@ -47,6 +50,8 @@ export interface ServerAbout {
   readonly hostContractServers: readonly string[]
   /** Address of the image registry. */
   readonly registry: string
+  /** With it hosts prove to each other that they are of this region: 32 bytes as hex. Null: they look for nobody. */
+  readonly probeKey: string | null
 }
 
 export interface SessionDeps {
@@ -79,6 +84,8 @@ export class HostSession {
   readonly #deps: SessionDeps
   readonly #channel: HostChannel
   readonly #identity: HostIdentity
+  readonly #codec: HostCodec
+  readonly #probes: PendingProbes
   readonly #sender: WantedSender
   readonly #found: FoundQueue
   readonly #log: Log
@@ -90,7 +97,12 @@ export class HostSession {
 
   constructor(
     deps: SessionDeps,
-    about: { id: string; channel: HostChannel; identity: HostIdentity },
+    about: {
+      id: string
+      channel: HostChannel
+      identity: HostIdentity
+      contract: HostContract
+    },
   ) {
     const { clock } = deps
     this.id = about.id
@@ -99,6 +111,8 @@ export class HostSession {
     this.#deps = deps
     this.#channel = about.channel
     this.#identity = about.identity
+    this.#codec = hostCodec(about.contract)
+    this.#probes = new PendingProbes(clock)
     this.#log = deps.log.child({
       hostId: this.hostId,
       host: deps.world.host.get(this.hostId)?.name,
@@ -135,11 +149,33 @@ export class HostSession {
     if (this.#state === 'live') this.#sender.touch(keys)
   }
 
-  /** False if the session is not live; a message to a session that ends just now is lost. */
+  /**
+   * False if the session is not live, or its version of the contract has no word for the message; a message to a session
+   * that ends just now is lost.
+   */
   send(message: ServerMessage): boolean {
     if (this.#state !== 'live') return false
-    this.#channel.send(JSON.stringify(message))
+    const text = this.#codec.encodeServerMessage(message)
+    if (text === undefined) return false
+    this.#channel.send(text)
     return true
+  }
+
+  /**
+   * Lets this host look for others on the underlay. Targets that are not in the results were not looked for. Undefined,
+   * which says nothing about the targets: the session is of version 1, ends, has too many questions open, or did not
+   * answer in time. Never rejects.
+   */
+  async probe(
+    targets: readonly ProbeTarget[],
+    timeoutMs: number,
+  ): Promise<readonly ProbeResult[] | undefined> {
+    if (this.#probes.size >= PROBES_PER_SESSION_MAX) return undefined
+    return this.#probes.ask({
+      targets,
+      timeoutMs: timeoutMs + PROBE_EXTRA_MS,
+      send: (id) => this.send({ type: 'probe', id, timeoutMs, targets: [...targets] }),
+    })
   }
 
   /** Ends the session if the host was removed, has joined anew, or has a newer session (here or elsewhere). */
@@ -193,6 +229,7 @@ export class HostSession {
     this.#helloTimer.cancel()
     this.#sender.stop()
     this.#found.stop()
+    this.#probes.endAll()
     this.#early = []
     this.#log.info('a host session ended', { reason })
     this.#deps.onEnd(this)
@@ -214,7 +251,7 @@ export class HostSession {
 
   #onMessage(text: string): void {
     if (this.#state === 'ended') return
-    const message = parseMessage(text)
+    const message = parseMessage(text, this.#codec)
     if (typeof message === 'string') return this.#violation(message)
     this.#heardAtMs = this.#deps.clock.monotonicMs()
     switch (this.#state) {
@@ -237,14 +274,12 @@ export class HostSession {
 
   #greet(hello: Hello): void {
     this.#helloTimer.cancel()
-    const problem = problemOfHello(hello, this.#identity)
+    const problem = problemOfHello(hello, this.#identity, this.#codec.contract)
     if (problem !== undefined) return this.#violation(problem)
-    // proof: problemOfHello refuses a hello without a common version
-    const contract = commonContract(hello.contracts) as number
     this.#state = 'arriving'
     const { presence, server } = this.#deps
     presence.connected(this.hostId, hello, { serverName: server.name, sessionId: this.id }).then(
-      () => this.#welcome(contract),
+      () => this.#welcome(),
       (error: unknown) => {
         if (!isPlatformError(error)) return this.#defect(error)
         this.#log.warn('a host could not be admitted', { error })
@@ -253,13 +288,14 @@ export class HostSession {
     )
   }
 
-  #welcome(contract: number): void {
+  #welcome(): void {
     // Closed, revoked or replaced while it was being recorded.
     if (this.#state !== 'arriving') return
     this.#state = 'live'
     this.checkStanding()
     if (this.#hasEnded()) return
     const { server } = this.#deps
+    const { contract } = this.#codec
     this.#deps.onLive(this)
     this.send({
       type: 'welcome',
@@ -270,6 +306,7 @@ export class HostSession {
       leaseMs: LEASE_MS,
       servers: [...server.hostContractServers],
       registry: server.registry,
+      probeKey: server.probeKey,
     })
     this.#sender.start()
     this.#log.info('a host is connected', { contract })
@@ -303,6 +340,8 @@ export class HostSession {
       }
       case 'found':
         return this.#found.add(message)
+      case 'probe-report':
+        return this.#probes.answered(message.id, message.results)
       default:
         return unreachable(message)
     }
@@ -310,7 +349,7 @@ export class HostSession {
 }
 
 /** The message, or what is wrong with it. */
-function parseMessage(text: string): AgentMessage | string {
+function parseMessage(text: string, codec: HostCodec): AgentMessage | string {
   if (text.length > HOST_MESSAGE_BYTES_MAX) return 'a message is too large'
   let value: unknown
   try {
@@ -318,7 +357,7 @@ function parseMessage(text: string): AgentMessage | string {
   } catch {
     return 'a message is not JSON'
   }
-  const parsed = agentMessage.safeParse(value)
+  const parsed = codec.parseAgentMessage(value)
   if (parsed.success) return parsed.data
   const issue = parsed.error.issues[0]
   return `a message is malformed: ${issue?.path.map(String).join('.')} ${issue?.message}`.slice(
@@ -327,19 +366,16 @@ function parseMessage(text: string): AgentMessage | string {
   )
 }
 
-function problemOfHello(hello: Hello, identity: HostIdentity): string | undefined {
+function problemOfHello(
+  hello: Hello,
+  identity: HostIdentity,
+  contract: HostContract,
+): string | undefined {
   if (hello.hostId !== identity.hostId)
     return `the hello of host ${hello.hostId} came with the certificate of another`
   if (hello.vtepAddress !== null && parseIpv4(hello.vtepAddress) === undefined)
     return 'vtepAddress is not an IPv4 address'
-  if (commonContract(hello.contracts) === undefined)
-    return `no common contract version; this server speaks ${HOST_CONTRACT_OLDEST} to ${HOST_CONTRACT_LATEST}`
+  if (!hello.contracts.includes(contract))
+    return `the agent speaks contracts ${hello.contracts.join(', ')}, and dialled ${contract}`
   return undefined
-}
-
-/** The first version, in the agent's order, that this server speaks too. */
-function commonContract(offered: readonly number[]): number | undefined {
-  return offered.find(
-    (version) => version >= HOST_CONTRACT_OLDEST && version <= HOST_CONTRACT_LATEST,
-  )
 }

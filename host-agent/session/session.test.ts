@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { integerBelow, pick, seededRandom, VirtualClock } from '@nubo/base'
-import type { FoundSet, Hello, WantedUpdate } from '@nubo/contracts/host'
+import type {
+  FoundSet,
+  Hello,
+  Probe,
+  ProbeResult,
+  ProbeTarget,
+  WantedUpdate,
+} from '@nubo/contracts/host'
 import { silentLog } from '@nubo/runtime/process'
 import { FakeServers } from '../testing/fake-server.ts'
 import { testId, testSet, testUpdate } from '../testing/wanted.ts'
@@ -10,7 +17,9 @@ import { Session, type SessionNeeds } from './session.ts'
 
 const hello: Hello = {
   type: 'hello',
-  contracts: [1],
+  contracts: [2, 1],
+  stopsWithinMs: null,
+  probeAddress: null,
   hostId: testId('host', 1),
   bootId: 'boot-1',
   wantedRevision: null,
@@ -58,6 +67,7 @@ function make(change: Partial<SessionNeeds> = {}) {
     log: silentLog,
     connector: servers,
     reports,
+    contracts: [2, 1],
     servers: () => servers.servers,
     hello: () => Promise.resolve(hello),
     wantedRevision: () => seen.revision,
@@ -69,6 +79,7 @@ function make(change: Partial<SessionNeeds> = {}) {
     },
     onLease: (untilMs) => seen.leases.push(untilMs),
     onOpenStream: (request) => seen.streams.push(request),
+    onProbe: () => Promise.resolve([]),
     onEnd: () => (seen.ends += 1),
     untilFound: () => Promise.resolve(),
     ...change,
@@ -274,10 +285,11 @@ test('what the contract does not allow ends the session', async (t) => {
       await stop()
     })
   }
-  await t.test('a contract that was not offered', async () => {
-    const { clock, servers, stop } = make({
-      hello: () => Promise.resolve({ ...hello, contracts: [7] }),
-    })
+  await t.test('a welcome in another version than was dialled', async () => {
+    const { clock, servers, stop } = make()
+    servers.isPolite = false
+    await clock.advance(1)
+    servers.last.welcome({ contract: 1 })
     await clock.advance(1)
     assert.match(servers.accepted[0]?.closedBecause ?? '', /contract 1/)
     await stop()
@@ -375,3 +387,47 @@ test('sessions that end soon after their welcome come at growing pauses', async 
   assert.equal(servers.last.closedBecause, undefined)
   await stop()
 })
+
+test('a server of version 1 hears nothing that it has no word for', async () => {
+  const asked: Probe[] = []
+  const { clock, servers, seen, stop } = make({
+    onProbe: (probe) => (asked.push(probe), Promise.resolve([])),
+  })
+  servers.contract = 1
+  await clock.advance(1)
+  assert.deepEqual(servers.last.of('hello')[0]?.contracts, [1])
+  assert.doesNotMatch(servers.last.texts.join('\n'), /stopsWithinMs|probeAddress/)
+  assert.deepEqual(seen.leases, [30_000, 30_000])
+  servers.last.send({ type: 'probe', id: 1, timeoutMs: 1_000, targets: [target(2)] })
+  await clock.advance(10)
+  assert.deepEqual([asked, servers.last.of('probe-report')], [[], []])
+  assert.equal(servers.last.closedBecause, undefined)
+  await stop()
+})
+
+test('a question for neighbours is answered by its number; too many at once are not asked', async () => {
+  const answers: ((results: ProbeResult[]) => void)[] = []
+  const { clock, servers, stop } = make({
+    onProbe: () => new Promise((resolve) => answers.push(resolve)),
+  })
+  await clock.advance(1)
+  for (let id = 0; id < 9; id++)
+    servers.last.send({ type: 'probe', id, timeoutMs: 1_000, targets: [target(2)] })
+  await clock.advance(1)
+  assert.equal(answers.length, 8)
+  const silence = { hostId: target(2).hostId, answer: null }
+  answers[3]?.([silence])
+  await clock.advance(1)
+  assert.deepEqual(servers.last.of('probe-report'), [
+    { type: 'probe-report', id: 3, results: [silence] },
+  ])
+  // The place is free again.
+  servers.last.send({ type: 'probe', id: 9, timeoutMs: 1_000, targets: [target(2)] })
+  await clock.advance(1)
+  assert.equal(answers.length, 9)
+  await stop()
+})
+
+function target(number: number): ProbeTarget {
+  return { hostId: testId('host', number), address: `172.16.0.${number}:7444` }
+}

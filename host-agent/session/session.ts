@@ -12,10 +12,14 @@ import {
   FOUND_SETS_PER_MESSAGE_MAX,
   HEARTBEAT_MISSED_MAX,
   HOST_MESSAGE_BYTES_MAX,
-  serverMessage,
+  hostCodec,
   type AgentMessage,
   type FoundSet,
   type Hello,
+  type HostCodec,
+  type HostContract,
+  type Probe,
+  type ProbeResult,
   type ServerMessage,
   type WantedUpdate,
   type Welcome,
@@ -44,6 +48,8 @@ const BACKOFF_MAX_MS = 5_000
 const REPORT_BYTES_TARGET = HOST_MESSAGE_BYTES_MAX / 2
 /** Heartbeats whose answers have not come; a server that answers none is given up long before. */
 const UNANSWERED_MAX = 64
+/** Probes that a server wants at once; more are not made, which it notices by its own deadline. */
+const PROBES_MAX = 8
 
 /** What the session tells the agent and asks it. Whatever a handler throws ends the session; the next one starts anew. */
 export interface SessionNeeds {
@@ -52,6 +58,8 @@ export interface SessionNeeds {
   readonly log: Log
   readonly connector: ServerConnector
   readonly reports: FoundReports
+  /** Versions of the host contract that this agent speaks, best first. */
+  readonly contracts: readonly HostContract[]
   /** Asked before each try. Never empty. */
   servers(): readonly string[]
   hello(): Promise<Hello>
@@ -61,6 +69,8 @@ export interface SessionNeeds {
   onWanted(update: WantedUpdate): 'partial' | 'stored' | 'no-room'
   onLease(untilMonotonicMs: number): void
   onOpenStream(request: { server: string; token: string }): void
+  /** Looks for hosts on the underlay; empty if this host cannot. Ends within the time of the probe. */
+  onProbe(probe: Probe): Promise<readonly ProbeResult[]>
   /** The connection is gone. */
   onEnd(): void
   /** Resolves when every set has been looked at once since the agent started, or after a deadline of its own. */
@@ -125,7 +135,8 @@ class Connection {
   #stepTimer: Timer | undefined
   #heartbeatTimer: Timer | undefined
   #channel: ServerChannel | undefined
-  #contracts: readonly number[] = []
+  #codec: HostCodec | undefined
+  #probes = 0
   #welcome: Welcome | undefined
   #helloSentAtMs = 0
   #welcomedAtMs = 0
@@ -173,10 +184,11 @@ class Connection {
         onClose: (reason) => this.#end(reason),
       },
       this.#abort.signal,
+      this.#needs.contracts,
     )
     if (this.#abort.signal.aborted) return channel.close('given up')
     this.#channel = channel
-    this.#contracts = hello.contracts
+    this.#codec = hostCodec(channel.contract)
     this.#helloSentAtMs = clock.monotonicMs()
     this.#awaitStep(WELCOME_TIMEOUT_MS, 'no welcome in time')
     this.#send(hello)
@@ -190,7 +202,8 @@ class Connection {
   #receive(text: string): void {
     if (this.#abort.signal.aborted) return
     try {
-      this.#handle(parseServerMessage(text))
+      // Handlers are called once the connection is there.
+      if (this.#codec !== undefined) this.#handle(parseServerMessage(text, this.#codec))
     } catch (error) {
       this.#fail(error)
     }
@@ -212,7 +225,24 @@ class Connection {
       }
       case 'open-stream':
         return this.#needs.onOpenStream({ server: message.server, token: message.token })
+      case 'probe':
+        return this.#probe(message)
     }
+  }
+
+  #probe(probe: Probe): void {
+    if (this.#probes >= PROBES_MAX) return
+    this.#probes += 1
+    this.#needs
+      .onProbe(probe)
+      .then((results) => {
+        if (this.#abort.signal.aborted) return
+        this.#send({ type: 'probe-report', id: probe.id, results: [...results] })
+      })
+      .catch((error: unknown) =>
+        this.#needs.log.warn('neighbours could not be looked for', logged(error)),
+      )
+      .finally(() => (this.#probes -= 1))
   }
 
   #handleWanted(update: WantedUpdate): void {
@@ -227,7 +257,7 @@ class Connection {
 
   #handleWelcome(welcome: Welcome): void {
     if (this.#welcome !== undefined) return this.#end('a second welcome')
-    if (!this.#contracts.includes(welcome.contract))
+    if (welcome.contract !== this.#codec?.contract)
       return this.#end(`the server chose contract ${welcome.contract}`)
     this.#stepTimer?.cancel()
     this.#welcomedAtMs = this.#needs.clock.monotonicMs()
@@ -319,7 +349,8 @@ class Connection {
   }
 
   #send(message: AgentMessage): void {
-    this.#channel?.send(JSON.stringify(message))
+    const text = this.#codec?.encodeAgentMessage(message)
+    if (text !== undefined) this.#channel?.send(text)
   }
 
   #fail(error: unknown): void {
@@ -337,7 +368,7 @@ class Connection {
   }
 }
 
-function parseServerMessage(text: string): ServerMessage {
+function parseServerMessage(text: string, codec: HostCodec): ServerMessage {
   if (Buffer.byteLength(text) > HOST_MESSAGE_BYTES_MAX)
     throw new PlatformError('PROTOCOL_VIOLATION', { limit: HOST_MESSAGE_BYTES_MAX })
   let json: unknown
@@ -346,7 +377,7 @@ function parseServerMessage(text: string): ServerMessage {
   } catch (cause) {
     throw new PlatformError('PROTOCOL_VIOLATION', { what: 'not JSON' }, { cause })
   }
-  const parsed = serverMessage.safeParse(json)
+  const parsed = codec.parseServerMessage(json)
   if (parsed.success) return parsed.data
   const issue = parsed.error.issues[0]
   throw new PlatformError('PROTOCOL_VIOLATION', {

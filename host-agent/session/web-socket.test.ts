@@ -58,11 +58,11 @@ function listener() {
 test('texts go both ways over mTLS, and the end is told once with its reason', async () => {
   const accepted = Promise.withResolvers<WebSocket>()
   server.onSocket = (socket, url) => {
-    assert.equal(url, '/host/v1/session')
+    assert.equal(url, '/host/v2/session')
     accepted.resolve(socket)
   }
   const { told, handlers, until } = listener()
-  const channel = await connector.connect(server.address, handlers, never)
+  const channel = await connector.connect(server.address, handlers, never, [2, 1])
   const peer = await accepted.promise
   const heard = new Promise<string>((resolve) =>
     peer.once('message', (text: Buffer) => resolve(text.toString())),
@@ -81,7 +81,7 @@ test('texts go both ways over mTLS, and the end is told once with its reason', a
 test('a message over the limit ends the connection', async () => {
   server.onSocket = (socket) => socket.send('x'.repeat(5 * 2 ** 20))
   const { told, handlers, until } = listener()
-  await connector.connect(server.address, handlers, never)
+  await connector.connect(server.address, handlers, never, [2, 1])
   await until(1)
   assert.match(told[0] ?? '', /^close/)
 })
@@ -89,26 +89,44 @@ test('a message over the limit ends the connection', async () => {
 test('binary messages are no part of a session', async () => {
   server.onSocket = (socket) => socket.send(Buffer.from([1, 2]))
   const { told, handlers, until } = listener()
-  await connector.connect(server.address, handlers, never)
+  await connector.connect(server.address, handlers, never, [2, 1])
   await until(1)
   assert.match(told[0] ?? '', /^close/)
 })
 
 test('a server that is away, is of another region, or is given up, is an error', async () => {
   const { handlers, told } = listener()
-  await assert.rejects(connector.connect('127.0.0.1:1', handlers, never), {
+  await assert.rejects(connector.connect('127.0.0.1:1', handlers, never, [2, 1]), {
     code: 'HOST_UNREACHABLE',
   })
   const stranger = await TestServer.start(await TestCa.make())
-  await assert.rejects(connector.connect(stranger.address, handlers, never), {
+  await assert.rejects(connector.connect(stranger.address, handlers, never, [2, 1]), {
     code: 'HOST_UNREACHABLE',
   })
   await stranger.stop()
   const abort = new AbortController()
-  const connecting = connector.connect(server.address, handlers, abort.signal)
+  const connecting = connector.connect(server.address, handlers, abort.signal, [2, 1])
   abort.abort(new Error('given up'))
   await assert.rejects(connecting, /given up/)
   assert.deepEqual(told, [])
+})
+
+test('a server that does not know the newest version is dialled in the one before; one that knows none is an error', async () => {
+  const { handlers } = listener()
+  const paths: string[] = []
+  server.onSocket = (_socket, url) => void paths.push(url)
+  server.unknownPaths.add('/host/v2/session')
+  const old = await connector.connect(server.address, handlers, never, [2, 1])
+  assert.deepEqual([old.contract, paths], [1, ['/host/v1/session']])
+  await assert.rejects(connector.connect(server.address, handlers, never, [2]), {
+    code: 'HOST_UNREACHABLE',
+    message: /no version of the host contract/,
+  })
+  // After its upgrade it is at once spoken to in the new one.
+  server.unknownPaths.clear()
+  const upgraded = await connector.connect(server.address, handlers, never, [2, 1])
+  assert.equal(upgraded.contract, 2)
+  for (const channel of [old, upgraded]) channel.close('done')
 })
 
 test('a stream carries bytes and texts; what the server says first is not lost', async () => {

@@ -1,4 +1,4 @@
-import { HOST_MESSAGE_BYTES_MAX } from '@nubo/contracts/host'
+import { HOST_MESSAGE_BYTES_MAX, hostSessionPath, type HostContract } from '@nubo/contracts/host'
 import { STREAM_FRAME_BYTES_MAX } from '@nubo/contracts'
 import { PlatformError } from '@nubo/base'
 import { WebSocket } from 'ws'
@@ -10,20 +10,23 @@ import type { ServerConnector } from './channel.ts'
 const HANDSHAKE_TIMEOUT_MS = 5_000
 /** A peer that has not said goodbye by then is cut off. */
 const CLOSE_TIMEOUT_MS = 2_000
+const HTTP_NOT_FOUND = 404
 /** A close reason has at most 123 bytes (RFC 6455, section 5.5). */
 const REASON_BYTES_MAX = 120
 
-/** Dials `wss://<server>/host/v1/session`. The identity is asked for each time, because it is renewed. */
+/**
+ * Dials `wss://<server>/host/v<N>/session`. The identity is asked for each time, because it is renewed. That a server was
+ * too old is not remembered: one more handshake costs little, and it comes back upgraded some day.
+ */
 export function webSocketConnector(identity: () => Identity): ServerConnector {
   return {
-    async connect(server, handlers, signal) {
-      const socket = open({
+    async connect(server, handlers, signal, contracts) {
+      const { socket, contract } = await dialSession({
         server,
-        path: '/host/v1/session',
         identity: identity(),
-        bytesMax: HOST_MESSAGE_BYTES_MAX,
+        contracts,
+        signal,
       })
-      await opened(socket, server, signal)
       let reason = ''
       socket.on('message', (message, isBinary) => {
         if (isBinary) socket.close(1003, 'text only')
@@ -33,6 +36,7 @@ export function webSocketConnector(identity: () => Identity): ServerConnector {
         handlers.onClose(reason || said.toString() || `closed with code ${code}`),
       )
       return {
+        contract,
         send: (text) => {
           if (socket.readyState === WebSocket.OPEN) socket.send(text)
         },
@@ -79,6 +83,42 @@ export function webSocketStreamDialer(identity: () => Identity): StreamDialer {
       }
     },
   }
+}
+
+/** The first version that the server does not answer with 404. */
+async function dialSession(options: {
+  server: string
+  identity: Identity
+  contracts: readonly HostContract[]
+  signal: AbortSignal
+}): Promise<{ socket: WebSocket; contract: HostContract }> {
+  const { server, identity, contracts, signal } = options
+  for (const contract of contracts) {
+    const socket = open({
+      server,
+      path: hostSessionPath(contract),
+      identity,
+      bytesMax: HOST_MESSAGE_BYTES_MAX,
+    })
+    let status: number | undefined
+    socket.once('unexpected-response', (request, response) => {
+      status = response.statusCode
+      request.destroy(new Error(`the server answered ${status}`))
+    })
+    try {
+      await opened(socket, server, signal)
+      return { socket, contract }
+    } catch (error) {
+      if (status !== HTTP_NOT_FOUND || signal.aborted) throw error
+    }
+  }
+  throw new PlatformError(
+    'HOST_UNREACHABLE',
+    { server, contracts: contracts.join(', ') },
+    {
+      message: `The server ${server} speaks no version of the host contract that this agent knows.`,
+    },
+  )
 }
 
 function open(options: {

@@ -1,5 +1,6 @@
 import type { Clock, Random } from '@nubo/base'
 import type { HostInventory } from '@nubo/contracts'
+import type { HostContract } from '@nubo/contracts/host'
 import { silentLog, type Log } from '@nubo/runtime/process'
 import { createAgent, type Agent, type HostResources } from '../agent.ts'
 import {
@@ -31,6 +32,8 @@ export interface SimulatedHostOptions {
   readonly imageTokens?: ImageTokens
   readonly log?: Log
   readonly disk?: Disk
+  /** The newest version of the host contract that its agent speaks; the latest if absent. */
+  readonly contract?: HostContract
   readonly sets?: Omit<FakeSetDriverOptions, 'clock'>
 }
 
@@ -148,6 +151,7 @@ export class SimulatedHost {
         underlayMtuBytes: 1_600,
         parallelStartsMax: 4,
         parallelPullsMax: 3,
+        ...(options.contract === 1 ? { contracts: [1] } : {}),
       },
     }
   }

@@ -1,7 +1,10 @@
 import {
-  agentMessage,
+  HOST_CONTRACT_LATEST,
+  hostCodec,
   type AgentMessage,
   type FoundSet,
+  type HostCodec,
+  type HostContract,
   type ServerMessage,
   type WantedUpdate,
 } from '@nubo/contracts/host'
@@ -16,6 +19,9 @@ export class FakeServers implements ServerConnector {
   /** Answers hello by a welcome, and heartbeats, by itself. */
   isPolite = true
   leaseMs = 30_000
+  /** The newest version that these servers know. */
+  contract: HostContract = HOST_CONTRACT_LATEST
+  probeKey: string | null = '7'.repeat(64)
   servers = ['s1:7443', 's2:7443']
   /** Sent after the welcome. */
   onHello: (agent: AcceptedAgent) => void = () => undefined
@@ -30,12 +36,15 @@ export class FakeServers implements ServerConnector {
     server: string,
     handlers: ChannelHandlers,
     signal: AbortSignal,
+    contracts: readonly HostContract[],
   ): Promise<ServerChannel> {
     this.tried.push(server)
     await Promise.resolve()
     signal.throwIfAborted()
     if (this.down.has(server)) throw new Error(`${server} refuses connections`)
-    const agent = new AcceptedAgent(server, handlers, this)
+    const contract = contracts.find((version) => version <= this.contract)
+    if (contract === undefined) throw new Error(`${server} speaks none of ${contracts.join(', ')}`)
+    const agent = new AcceptedAgent(hostCodec(contract), handlers, { server, servers: this })
     this.accepted.push(agent)
     return agent.channel
   }
@@ -44,18 +53,27 @@ export class FakeServers implements ServerConnector {
 export class AcceptedAgent {
   readonly server: string
   readonly received: AgentMessage[] = []
+  /** The same as they went over the line. */
+  readonly texts: string[] = []
   readonly channel: ServerChannel
   closedBecause: string | undefined
   bufferedBytes = 0
+  readonly #codec: HostCodec
   readonly #handlers: ChannelHandlers
   readonly #servers: FakeServers
 
-  constructor(server: string, handlers: ChannelHandlers, servers: FakeServers) {
-    this.server = server
+  constructor(
+    codec: HostCodec,
+    handlers: ChannelHandlers,
+    about: { server: string; servers: FakeServers },
+  ) {
+    this.server = about.server
+    this.#codec = codec
     this.#handlers = handlers
-    this.#servers = servers
+    this.#servers = about.servers
     const isBuffered = (): number => this.bufferedBytes
     this.channel = {
+      contract: codec.contract,
       send: (text) => {
         if (this.closedBecause === undefined) this.#receive(text)
       },
@@ -88,7 +106,8 @@ export class AcceptedAgent {
   }
 
   send(message: ServerMessage): void {
-    this.sendText(JSON.stringify(message))
+    const text = this.#codec.encodeServerMessage(message)
+    if (text !== undefined) this.sendText(text)
   }
 
   sendText(text: string): void {
@@ -97,16 +116,18 @@ export class AcceptedAgent {
     })
   }
 
-  welcome(): void {
+  welcome(change: { contract?: number } = {}): void {
     this.send({
       type: 'welcome',
-      contract: 1,
+      contract: this.#codec.contract,
       serverName: this.server,
       region: 'local',
       heartbeatPeriodMs: 2_000,
       leaseMs: this.#servers.leaseMs,
       servers: this.#servers.servers,
       registry: '172.31.0.1:5000',
+      probeKey: this.#servers.probeKey,
+      ...change,
     })
   }
 
@@ -121,7 +142,10 @@ export class AcceptedAgent {
   }
 
   #receive(text: string): void {
-    const message = agentMessage.parse(JSON.parse(text))
+    const parsed = this.#codec.parseAgentMessage(JSON.parse(text))
+    if (!parsed.success) throw parsed.error
+    const message = parsed.data
+    this.texts.push(text)
     this.received.push(message)
     if (!this.#servers.isPolite) return
     if (message.type === 'hello') {

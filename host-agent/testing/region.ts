@@ -111,6 +111,8 @@ export class TestServer {
   readonly answers = new Map<string, (body: unknown) => Answer | Promise<Answer>>()
   /** Sockets by path, as they come. */
   onSocket: (socket: WebSocket, path: string) => void = (socket) => socket.close()
+  /** Sockets to these paths are refused with 404, as by a server that has no such path. */
+  readonly unknownPaths = new Set<string>()
   /** Another CA's certificate, to play somebody else. */
   shownCa: string | undefined
   readonly #server: Server
@@ -132,6 +134,8 @@ export class TestServer {
     })
     server.on('upgrade', (request, socket, head) => {
       if (!isCertified(request)) return void socket.destroy()
+      if (this.unknownPaths.has(request.url ?? ''))
+        return void socket.end('HTTP/1.1 404 Not Found\r\nconnection: close\r\n\r\n')
       this.#sockets.handleUpgrade(request, socket, head, (webSocket) =>
         this.onSocket(webSocket, request.url ?? ''),
       )

@@ -153,6 +153,20 @@ test('a host is invited, joins once with its token, is shown and cordoned, and i
   )
 })
 
+test('a host whose agent speaks version 1 of the contract runs sets beside one of version 2', async (t) => {
+  const region = await TestRegion.open(t)
+  const shop = await makeProject(region, 'shop')
+  const { member } = shop
+  await makeNetwork(member, 'net')
+  await importRootfs(member, 'web')
+  const old = await joinHost(region, { name: 'host-old', contract: 1 })
+  const newer = await joinHost(region, { name: 'host-new' })
+  for (const host of [old.name, newer.name]) {
+    await done(member, await member.setCreate({ body: { ...setOf(host), placement: { host } } }))
+    await waitSet(member, host, ({ state }) => state === 'running')
+  }
+})
+
 test('a host that falls silent: its sets are unknown, with reason and since when; it returns, and nothing was made anew', async (t) => {
   const region = await TestRegion.open(t)
   const { operator } = region

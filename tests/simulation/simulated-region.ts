@@ -16,6 +16,7 @@ import {
   type ServerChannel,
   type SimulatedHost,
 } from '@nubo/host-agent'
+import { HOST_CONTRACT_LATEST, type HostContract } from '@nubo/contracts/host'
 import { silentLog, type Database } from '@nubo/runtime'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -112,6 +113,7 @@ export class SimulatedRegion {
       about: { region: 'sim', serverName: name, version: 'sim' },
       hostContract: { address: `${name}:1`, servers: ['s1:1', 's2:1'] },
       hostCommands: databaseHostCommands(database),
+      probeKey: '7'.repeat(64),
       certificates: this.#certificates(clock),
       registry: emptyRegistry,
       registryTokens: {
@@ -172,8 +174,8 @@ export class SimulatedRegion {
       vtepAddress: `172.30.0.${10 + this.hosts.size}`,
       capacity: { cpuMillis: 4_000, memoryBytes: 4 * 2 ** 30, diskBytes: 10 * 2 ** 30 },
       connector: {
-        connect: (address, handlers, signal) =>
-          this.#connect({ hostName: name, hostId, address, random }, handlers, signal),
+        connect: (address, handlers, signal, [contract = HOST_CONTRACT_LATEST]) =>
+          this.#connect({ hostName: name, hostId, address, random, contract }, handlers, signal),
       },
     })
     this.hosts.set(name, host)
@@ -196,7 +198,13 @@ export class SimulatedRegion {
   }
 
   #connect(
-    from: { hostName: string; hostId: string; address: string; random: Random },
+    from: {
+      hostName: string
+      hostId: string
+      address: string
+      random: Random
+      contract: HostContract
+    },
     handlers: ChannelHandlers,
     signal: AbortSignal,
   ): Promise<ServerChannel> {
@@ -214,7 +222,7 @@ export class SimulatedRegion {
 
   #link(
     server: SimulatedServer,
-    from: { hostName: string; hostId: string; random: Random },
+    from: { hostName: string; hostId: string; random: Random; contract: HostContract },
     handlers: ChannelHandlers,
   ): ServerChannel {
     let isOpen = true
@@ -242,11 +250,10 @@ export class SimulatedRegion {
       onMessage: (listener) => void (onMessage = listener),
       onClose: (listener) => void (onClose = listener),
     }
-    server.region.sessions.accept(channel, {
-      hostId: from.hostId,
-      serial: this.#serials.get(from.hostId) ?? '',
-    })
+    const identity = { hostId: from.hostId, serial: this.#serials.get(from.hostId) ?? '' }
+    server.region.sessions.accept(channel, identity, from.contract)
     return {
+      contract: from.contract,
       send: (text) => void (isOpen && toServer(text, () => isOpen)),
       bufferedBytes: 0,
       close: end,

@@ -23,6 +23,7 @@ export interface HostAsked {
   readonly roles?: ('compute' | 'gateway' | 'storage')[]
   readonly capacity?: SimulatedHostOptions['capacity']
   readonly sets?: SimulatedHostOptions['sets']
+  readonly contract?: SimulatedHostOptions['contract']
   /** Index of the server that its agent dials first. */
   readonly server?: number
 }
@@ -71,6 +72,7 @@ export async function joinHost(region: TestRegion, asked: HostAsked): Promise<Jo
     vtepAddress: `10.200.${number >> 8}.${number & 255}`,
     log: silentLog,
     ...(asked.capacity === undefined ? {} : { capacity: asked.capacity }),
+    ...(asked.contract === undefined ? {} : { contract: asked.contract }),
     ...(asked.sets === undefined ? {} : { sets: asked.sets }),
   })
   region.onClose(() => simulated.stop())

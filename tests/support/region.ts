@@ -210,6 +210,7 @@ async function startServer(test: TestRegion, asked: StartAsked): Promise<TestSer
     about: { region: TEST_REGION, serverName: asked.name, version: 'test' },
     hostContract: { address: hostContract, servers: test.hostContracts },
     hostCommands: databaseHostCommands(database),
+    probeKey: '7'.repeat(64),
     certificates,
     registry: test.registry,
     registryTokens: createRegistryTokens({ ...(await certificates.registrySigner()), ...parts }),

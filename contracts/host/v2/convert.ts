@@ -26,7 +26,7 @@ export function agentMessageToPrevious(message: AgentMessage): before.AgentMessa
 
 function helloToPrevious(message: Hello): HelloBefore {
   const { stopsWithinMs: _stopsWithinMs, probeAddress: _probeAddress, ...hello } = message
-  return { ...hello, contracts: hello.contracts.filter((version) => version <= 1) }
+  return { ...hello, contracts: [1] }
 }
 
 /** For an agent of version 1. Undefined: it has no word for this, and is not told. */

@@ -14,8 +14,12 @@ import {
  * how soon they stop what they may no longer run. Everything else is as in version 1.
  */
 
-/** So many neighbours one host is asked to look for at a time; what goes beyond is asked of others, or later. */
-export const PROBE_TARGETS_MAX = 64
+/**
+ * So many hosts one host is asked to look for at a time; what goes beyond is asked of others, or later. A question and
+ * its answer also fit into a notification between servers (8,000 bytes) with this many.
+ */
+export const PROBE_TARGETS_MAX = 16
+export const PROBE_TIMEOUT_MIN_MS = 100
 export const PROBE_TIMEOUT_MAX_MS = 10_000
 
 export const hello = helloBefore.extend({
@@ -24,7 +28,7 @@ export const hello = helloBefore.extend({
    * something that does not depend on it sees to that. Null: nothing guarantees it, so the end of a lease proves nothing.
    */
   stopsWithinMs: z.int().min(0).max(600_000).nullable(),
-  /** Where it answers probes (probe.ts): 'address:port' of UDP on the underlay. Null: it does not. */
+  /** Where it answers probes: 'address:port' of UDP on the underlay. Null: it does not. */
   probeAddress: z.string().max(64).nullable(),
 })
 export type Hello = z.infer<typeof hello>
@@ -39,19 +43,21 @@ export const probeAnswer = z.strictObject({
 })
 export type ProbeAnswer = z.infer<typeof probeAnswer>
 
-/** Answer to `probe`, once every target has answered or the time is over. */
+export const probeResult = z.strictObject({
+  hostId: z.uuid(),
+  /** Null: silence, although it was asked several times. */
+  answer: probeAnswer.nullable(),
+})
+export type ProbeResult = z.infer<typeof probeResult>
+
+/**
+ * Answer to `probe`, once every target has answered or the time is over. A target that is not in it was not looked for,
+ * as by a host that cannot send probes: that says nothing about the target.
+ */
 export const probeReport = z.strictObject({
   type: z.literal('probe-report'),
   id: z.int().min(0),
-  results: z
-    .array(
-      z.strictObject({
-        hostId: z.uuid(),
-        /** Null: silence. */
-        answer: probeAnswer.nullable(),
-      }),
-    )
-    .max(PROBE_TARGETS_MAX),
+  results: z.array(probeResult).max(PROBE_TARGETS_MAX),
 })
 export type ProbeReport = z.infer<typeof probeReport>
 
@@ -64,7 +70,7 @@ export const agentMessage = z.discriminatedUnion('type', [
 export type AgentMessage = z.infer<typeof agentMessage>
 
 export const welcome = welcomeBefore.extend({
-  /** Both ends of a probe prove with it that they are hosts of this region: 32 bytes as hex, kept like a private key. Null: no probes. */
+  /** With it both ends of a probe prove that they are hosts of this region: 32 bytes as hex, kept like a private key. Null: no probes. */
   probeKey: z
     .string()
     .regex(/^[0-9a-f]{64}$/)
@@ -72,15 +78,16 @@ export const welcome = welcomeBefore.extend({
 })
 export type Welcome = z.infer<typeof welcome>
 
+/** `address`: the `probeAddress` of the target's hello. */
+export const probeTarget = z.strictObject({ hostId: z.uuid(), address: z.string().max(64) })
+export type ProbeTarget = z.infer<typeof probeTarget>
+
 /** Look for these hosts on the underlay, several times within `timeoutMs`, and say who answered. */
 export const probe = z.strictObject({
   type: z.literal('probe'),
   id: z.int().min(0),
-  timeoutMs: z.int().min(100).max(PROBE_TIMEOUT_MAX_MS),
-  targets: z
-    .array(z.strictObject({ hostId: z.uuid(), address: z.string().max(64) }))
-    .min(1)
-    .max(PROBE_TARGETS_MAX),
+  timeoutMs: z.int().min(PROBE_TIMEOUT_MIN_MS).max(PROBE_TIMEOUT_MAX_MS),
+  targets: z.array(probeTarget).min(1).max(PROBE_TARGETS_MAX),
 })
 export type Probe = z.infer<typeof probe>
 

@@ -6,6 +6,8 @@ import type { TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import {
   certificateReply,
+  HOST_CONTRACT_LATEST,
+  hostSessionPath,
   parseJoinToken,
   serverMessage,
   type AgentMessage,
@@ -85,6 +87,7 @@ async function startOne(
       region: 'test',
       hostContractServers: [],
       registry: '127.0.0.1:5000',
+      probeKey: '7'.repeat(64),
       get hostContractAddress() {
         return dialled.hostContractAddress
       },
@@ -245,7 +248,7 @@ export class TestSocket {
 export function dialSession(
   server: ContractServer,
   identity: Partial<AgentIdentity>,
-  path = '/host/v1/session',
+  path = hostSessionPath(HOST_CONTRACT_LATEST),
 ): TestSocket {
   const { key, cert, ca = server.certificates.caPem } = identity
   const tls = { ca, ...(key === undefined ? {} : { key }), ...(cert === undefined ? {} : { cert }) }

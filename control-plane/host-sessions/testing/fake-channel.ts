@@ -1,8 +1,17 @@
-import { serverMessage, type AgentMessage, type ServerMessage } from '@nubo/contracts/host'
+import {
+  HOST_CONTRACT_LATEST,
+  hostCodec,
+  type AgentMessage,
+  type HostContract,
+  type ServerMessage,
+} from '@nubo/contracts/host'
 import type { HostChannel } from '../needs.ts'
 
 /** The server's end of a connection whose agent is the test. */
 export class FakeChannel implements HostChannel {
+  readonly contract: HostContract
+  /** The texts as they went over the line. */
+  readonly texts: string[] = []
   /** What the agent would have received, checked against the contract. */
   readonly received: ServerMessage[] = []
   closed: { code: number; reason: string } | undefined
@@ -10,8 +19,16 @@ export class FakeChannel implements HostChannel {
   #onMessage: (text: string) => void = () => {}
   #onClose: () => void = () => {}
 
+  constructor(contract: HostContract = HOST_CONTRACT_LATEST) {
+    this.contract = contract
+  }
+
   send(text: string): void {
-    if (this.closed === undefined) this.received.push(serverMessage.parse(JSON.parse(text)))
+    if (this.closed !== undefined) return
+    const parsed = hostCodec(this.contract).parseServerMessage(JSON.parse(text))
+    if (!parsed.success) throw parsed.error
+    this.texts.push(text)
+    this.received.push(parsed.data)
   }
 
   close(code: number, reason: string): void {
@@ -30,7 +47,8 @@ export class FakeChannel implements HostChannel {
 
   /** As the agent. */
   say(message: AgentMessage): void {
-    this.sayText(JSON.stringify(message))
+    const text = hostCodec(this.contract).encodeAgentMessage(message)
+    if (text !== undefined) this.sayText(text)
   }
 
   sayText(text: string): void {

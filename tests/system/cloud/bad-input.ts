@@ -6,7 +6,7 @@ import { after, before, describe, it } from 'node:test'
 import { connect as connectTls } from 'node:tls'
 import { gzipSync } from 'node:zlib'
 import { isApiError } from '@nubo/client'
-import { HOST_MESSAGE_BYTES_MAX } from '@nubo/contracts/host'
+import { HOST_CONTRACT_LATEST, HOST_MESSAGE_BYTES_MAX } from '@nubo/contracts/host'
 import { readIdentity, webSocketConnector } from '@nubo/host-agent'
 import { busyboxTar } from '../../support/busybox.ts'
 import { send } from '../../support/http.ts'
@@ -230,7 +230,7 @@ export function badInput(cloudOf: () => TestCloud): void {
       const stranger = connectTls({ host, port: Number(port), rejectUnauthorized: false })
       stranger.on('error', () => undefined)
       stranger.on('secureConnect', () =>
-        stranger.write('GET /host/v1/session HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n\r\n'),
+        stranger.write('GET /host/v2/session HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n\r\n'),
       )
       let answer = ''
       stranger.on('data', (chunk: Buffer) => (answer += chunk.toString()))
@@ -242,6 +242,7 @@ export function badInput(cloudOf: () => TestCloud): void {
         server,
         { onText: () => undefined, onClose: closed.resolve },
         AbortSignal.timeout(20_000),
+        [HOST_CONTRACT_LATEST],
       )
       channel.send('x'.repeat(HOST_MESSAGE_BYTES_MAX + 1))
       await closed.promise

@@ -104,7 +104,9 @@ export async function joinHost(
 export function helloOf(hostId: string, changes: Partial<Hello> = {}): Hello {
   return {
     type: 'hello',
-    contracts: [1],
+    contracts: [2, 1],
+    stopsWithinMs: null,
+    probeAddress: null,
     hostId,
     bootId: 'boot-1',
     wantedRevision: null,

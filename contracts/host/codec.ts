@@ -1,0 +1,68 @@
+import type { z } from 'zod'
+import * as first from './v1/messages.ts'
+import {
+  agentMessageFromPrevious,
+  agentMessageToPrevious,
+  serverMessageFromPrevious,
+  serverMessageToPrevious,
+} from './v2/convert.ts'
+import * as latest from './v2/messages.ts'
+import type { HostContract } from './versions.ts'
+
+/** A message of the newest shape, or what zod found wrong with it in the version of the connection. */
+export type HostParsed<Message> =
+  | { readonly success: true; readonly data: Message }
+  | { readonly success: false; readonly error: z.ZodError }
+
+/**
+ * How one connection's messages are read and written; in code they have the newest shape. `encode…` gives undefined where
+ * the version of the connection has no word for the message: then it is not sent.
+ */
+export interface HostCodec {
+  readonly contract: HostContract
+  readonly parseAgentMessage: (json: unknown) => HostParsed<latest.AgentMessage>
+  readonly parseServerMessage: (json: unknown) => HostParsed<latest.ServerMessage>
+  readonly encodeAgentMessage: (message: latest.AgentMessage) => string | undefined
+  readonly encodeServerMessage: (message: latest.ServerMessage) => string | undefined
+}
+
+const codecs: Readonly<Record<HostContract, HostCodec>> = {
+  1: {
+    contract: 1,
+    parseAgentMessage: (json) =>
+      converted(first.agentMessage.safeParse(json), agentMessageFromPrevious),
+    parseServerMessage: (json) =>
+      converted(first.serverMessage.safeParse(json), serverMessageFromPrevious),
+    encodeAgentMessage: (message) => encoded(agentMessageToPrevious(message)),
+    encodeServerMessage: (message) => encoded(serverMessageToPrevious(message)),
+  },
+  2: {
+    contract: 2,
+    parseAgentMessage: (json) => latest.agentMessage.safeParse(json),
+    parseServerMessage: (json) => latest.serverMessage.safeParse(json),
+    encodeAgentMessage: encoded,
+    encodeServerMessage: encoded,
+  },
+}
+
+export function hostCodec(contract: HostContract): HostCodec {
+  return codecs[contract]
+}
+
+function converted<From, To>(
+  parsed: z.ZodSafeParseResult<From>,
+  convert: (message: From) => To,
+): HostParsed<To> {
+  return parsed.success ? { success: true, data: convert(parsed.data) } : parsed
+}
+
+function encoded(
+  message:
+    | latest.AgentMessage
+    | latest.ServerMessage
+    | first.AgentMessage
+    | first.ServerMessage
+    | undefined,
+): string | undefined {
+  return message === undefined ? undefined : JSON.stringify(message)
+}
