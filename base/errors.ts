@@ -42,6 +42,11 @@ export const errorCatalogue = {
     text: 'The object changed since it was read (If-Match).',
   },
   NOT_ALLOWED_NOW: { kind: 'conflict', text: 'The present state does not allow this change.' },
+  QUOTA_EXCEEDED: {
+    kind: 'conflict',
+    text: 'The project would use more than its quota allows.',
+  },
+  LAST_OWNER: { kind: 'conflict', text: 'A project keeps at least one owner.' },
   NETWORK_OVERLAPS: {
     kind: 'conflict',
     text: 'The range lies outside its network or overlaps another subnet of it.',

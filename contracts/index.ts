@@ -9,7 +9,16 @@ export {
 } from './public/common.ts'
 export { type Route, type RouteAccess } from './public/route.ts'
 export { api, type Api, type RouteName } from './public/routes.ts'
-export { type Project, type Role, type Token, type WhoAmI } from './public/identity.ts'
+export {
+  type Account,
+  type Member,
+  type Project,
+  type Role,
+  type Token,
+  type WhoAmI,
+} from './public/identity.ts'
+export { type AuditEntry } from './public/audit.ts'
+export { quotaResource, type Quota, type QuotaResource } from './public/quota.ts'
 export { type Host, type HostInventory } from './public/host.ts'
 export { type Network, type Port, type Subnet } from './public/network.ts'
 export { IMAGE_UPLOAD_BYTES_MAX, type Image } from './public/image.ts'

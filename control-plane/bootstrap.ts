@@ -1,9 +1,14 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { newId, type Clock, type Random } from '@nubo/base'
 import type { Database } from '@nubo/runtime'
-import { DEFAULT_PROJECT_NAME, newSecret, secretSha256 } from './domains/identity/index.ts'
+import {
+  DEFAULT_ACCOUNT_NAME,
+  DEFAULT_PROJECT_NAME,
+  newSecret,
+  secretSha256,
+} from './domains/identity/index.ts'
 import { writePrivateFile } from './adapters/private-file.ts'
-import { commit, type ProjectRow, type Tables, type TokenRow } from './world/index.ts'
+import { commit, insertQuota, type ProjectRow, type Tables, type TokenRow } from './world/index.ts'
 
 /**
  * Makes what a region needs before anybody can log in: one account, the project `default`, and an operator's token in
@@ -27,7 +32,7 @@ export async function bootstrapRegion(deps: {
     if (account === undefined) {
       await tx
         .insertInto('account')
-        .values({ id: accountId, name: 'default', createdAtMs: nowMs })
+        .values({ id: accountId, name: DEFAULT_ACCOUNT_NAME, createdAtMs: nowMs })
         .execute()
       touched.touch('account', accountId)
       const project: ProjectRow = {
@@ -37,6 +42,7 @@ export async function bootstrapRegion(deps: {
         createdAtMs: nowMs,
       }
       await tx.insertInto('project').values(project).execute()
+      await insertQuota(tx, project.id)
       touched.touch('project', project.id)
     }
     const valid =
@@ -54,6 +60,7 @@ export async function bootstrapRegion(deps: {
       name: 'bootstrap',
       role: 'operator',
       projectId: null,
+      accountId: null,
       secretSha256: secretSha256(secret),
       createdAtMs: nowMs,
       expiresAtMs: null,

@@ -1,5 +1,6 @@
 import { dirname, join } from 'node:path'
 import { PlatformError } from '@nubo/base'
+import { quotaResource } from '@nubo/contracts'
 import { z } from 'zod'
 
 const listen = z.strictObject({ host: z.string(), port: z.int().min(1).max(65_535) })
@@ -33,6 +34,12 @@ export const serverConfig = z.strictObject({
   overcommit: z
     .strictObject({ cpu: z.number().min(1).max(64), memory: z.number().min(1).max(4) })
     .default({ cpu: 4, memory: 1 }),
+  /** Limits of projects for which `nubo quota set` has said nothing; null or absent: none. The same on every server. */
+  quotaDefaults: z.partialRecord(quotaResource, z.int().nonnegative().nullable()).default({}),
+  /** How long, and how many, audit rows are kept; about 500 bytes each. */
+  audit: z
+    .strictObject({ days: z.int().min(1).max(3_650), rowsMax: z.int().min(1_000) })
+    .default({ days: 90, rowsMax: 1_000_000 }),
 })
 export type ServerConfig = z.infer<typeof serverConfig>
 

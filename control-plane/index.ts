@@ -20,5 +20,6 @@ export {
   type HostChannel,
   type HostIdentity,
 } from './host-sessions/index.ts'
+export { quotaMismatches } from './domains/quota/index.ts'
 export { createRegion, type Region, type RegionDeps } from './region.ts'
 export { commit, readTables, worldKinds, type Tables, type World } from './world/index.ts'

@@ -101,6 +101,8 @@ async function serve(config: ServerConfig, log: Log): Promise<{ stop: () => Prom
     importLock: createImportLock({ database, clock }),
     uploadFolder,
     overcommit: config.overcommit,
+    quotaDefaults: config.quotaDefaults,
+    auditRetention: config.audit,
   })
   await region.start()
   const hosts = new HostListener({
@@ -121,6 +123,7 @@ async function serve(config: ServerConfig, log: Log): Promise<{ stop: () => Prom
   const http = createHttpServer({
     bindings: region.bindings,
     authorize: region.authorize,
+    onRefused: region.onRefused,
     newRequestId: () => newId<'request'>(clock, random),
     onUpgrade: createStreamUpgrade({ streams: region.sessions.streams, clock }),
     clock,

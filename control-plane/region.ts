@@ -2,6 +2,15 @@ import { isPlatformError, type Clock, type Random } from '@nubo/base'
 import { api, type Route } from '@nubo/contracts'
 import { startReconciler, type Database, type Log, type Reconciler } from '@nubo/runtime'
 import {
+  auditBindings,
+  auditRetentionDefault,
+  createAuditService,
+  dropOldAudit,
+  type AuditRetention,
+  type AuditService,
+  type Refusal,
+} from './domains/audit/index.ts'
+import {
   computeBindings,
   createComputeService,
   isSettled,
@@ -32,6 +41,7 @@ import {
   expireOperations,
   operationBindings,
 } from './domains/operations/index.ts'
+import { createQuotaService, quotaBindings, recountQuotas } from './domains/quota/index.ts'
 import type { Overcommit } from './domains/placement/index.ts'
 import { createHostSessions, type HostCommands, type HostSessions } from './host-sessions/index.ts'
 import { contendForLeadership } from './leader.ts'
@@ -41,8 +51,10 @@ import {
   createRecorder,
   dropOldFeed,
   FeedReader,
+  whileActing,
   World,
   type CatchUp,
+  type QuotaLimits,
   type Tables,
 } from './world/index.ts'
 
@@ -63,6 +75,9 @@ export interface RegionDeps {
   readonly importLock: ImportLock
   readonly uploadFolder: string
   readonly overcommit: Overcommit
+  /** Of projects for which nothing else was set; none if absent. */
+  readonly quotaDefaults?: QuotaLimits | undefined
+  readonly auditRetention?: AuditRetention | undefined
 }
 
 /** One server process of the control plane, without its listeners: main.ts adds these, tests and the simulator others. */
@@ -75,6 +90,8 @@ export interface Region {
     query: unknown
     params: unknown
   }) => Promise<Caller>
+  /** Hears of calls that were refused, for the audit. */
+  readonly onRefused: (refusal: Refusal) => void
   readonly fleet: Fleet
   readonly sessions: HostSessions
   readonly images: ReturnType<typeof createImageService>
@@ -90,15 +107,20 @@ const SETTLE_PERIOD_MS = 1_000
 const EXPIRE_PERIOD_MS = 2_000
 const RETENTION_PERIOD_MS = 60_000
 const COLLECT_PERIOD_MS = 600_000
+const AUDIT_RETENTION_PERIOD_MS = 600_000
+const RECOUNT_PERIOD_MS = 600_000
 
 export function createRegion(deps: RegionDeps): Region {
   const { database, clock, random, log } = deps
   const world = new World(clock)
   const feed = new FeedReader({ database, world, clock, log })
-  const recorder = createRecorder({ database, clock, world, feed })
+  const quotaDefaults = deps.quotaDefaults ?? {}
+  const recorder = createRecorder({ database, clock, world, feed, random, quotaDefaults })
   const shared = { world, recorder, database, clock, random, log }
 
   const identity = createIdentityService(shared)
+  const audit = createAuditService({ ...shared, whoTried: identity.whoTried })
+  const quota = createQuotaService({ ...shared, quotaDefaults })
   const operations = createOperationService(shared)
   const network = createNetworkService(shared)
   const images = createImageService({
@@ -134,12 +156,13 @@ export function createRegion(deps: RegionDeps): Region {
     network,
     images,
     streams: {
-      open: ({ tokenId, hostId, request }) =>
+      open: ({ caller, hostId, request }) =>
         sessions.streams.open({
-          tokenId,
+          tokenId: caller.tokenId,
           hostId,
           request,
-          isStillAllowed: () => identity.isTokenStillValid(tokenId),
+          isStillAllowed: () =>
+            identity.isStillAllowed(caller, request.type === 'exec' ? 'member' : 'viewer'),
         }),
     },
   })
@@ -152,25 +175,24 @@ export function createRegion(deps: RegionDeps): Region {
     world,
     bindings: [
       ...identityBindings({ identity, world, about: deps.about }),
+      ...auditBindings({ audit }),
+      ...quotaBindings({ quota }),
       ...operationBindings({ operations, world }),
       ...fleet.bindings,
       ...imageBindings({ images, world }),
       ...networkBindings({ network, world }),
       ...computeBindings({ compute, world }),
       watchBinding(world, identity),
-    ].map((binding) =>
-      // An upload can be read only once.
-      binding.route.form === 'upload'
-        ? binding
-        : { ...binding, handle: (input) => lookTwice(world, catchUp, () => binding.handle(input)) },
-    ),
+    ].map((binding) => handled(binding, { audit, world, catchUp })),
     authorize: (call) => lookTwice(world, catchUp, () => identity.authorize(call)),
+    onRefused: audit.refused,
     fleet,
     sessions,
     images,
     isLeading: () => contention?.isLeading() === true,
     start: async () => {
       await feed.start()
+      audit.start()
       fleet.presence.start()
       await sessions.start()
       contention = contendForLeadership({ database, clock, log, lead: leader })
@@ -178,9 +200,28 @@ export function createRegion(deps: RegionDeps): Region {
     stop: async () => {
       await contention?.stop()
       await sessions.stop()
+      await audit.stop()
       await fleet.presence.stop()
       await feed.stop()
     },
+  }
+}
+
+/** A call with an audit row for what it changes, and a second look where it finds nothing. */
+function handled(
+  binding: CallerBinding,
+  deps: { audit: AuditService; world: World; catchUp: CatchUp },
+): CallerBinding {
+  const { audit, world, catchUp } = deps
+  return {
+    ...binding,
+    handle: (input) =>
+      audit.during(binding.route, input, () =>
+        // An upload can be read only once.
+        binding.route.form === 'upload'
+          ? binding.handle(input)
+          : lookTwice(world, catchUp, () => binding.handle(input)),
+      ),
   }
 }
 
@@ -207,7 +248,7 @@ async function lookTwice<Value>(
 
 function watchBinding(
   world: World,
-  identity: Pick<IdentityService, 'isTokenStillValid'>,
+  identity: Pick<IdentityService, 'isStillAllowed'>,
 ): CallerBinding {
   return route(api.watch, async ({ caller, query, signal }) =>
     watch(world, {
@@ -218,7 +259,7 @@ function watchBinding(
         id: query.id,
       },
       signal,
-      isStillAllowed: () => identity.isTokenStillValid(caller.tokenId),
+      isStillAllowed: () => identity.isStillAllowed(caller),
     }),
   )
 }
@@ -246,7 +287,14 @@ function createLeaderWork(parts: {
       name: string,
       periodMs: number,
       pass: () => Promise<boolean | void>,
-    ): Reconciler => startReconciler({ name, periodMs, clock, log, pass })
+    ): Reconciler =>
+      startReconciler({
+        name,
+        periodMs,
+        clock,
+        log,
+        pass: () => whileActing({ by: 'system', actor: `system:${name}`, call: name }, pass),
+      })
     const place = reconcile('place', PLACE_PERIOD_MS, () =>
       placeSets({ world, recorder, clock, overcommit: deps.overcommit }),
     )
@@ -260,6 +308,16 @@ function createLeaderWork(parts: {
       reconcile('liveness', liveness.periodMs, () => liveness.pass()),
       reconcile('retention', RETENTION_PERIOD_MS, () =>
         dropOldFeed({ database: deps.database, clock }),
+      ),
+      reconcile('audit-retention', AUDIT_RETENTION_PERIOD_MS, () =>
+        dropOldAudit({
+          database: deps.database,
+          clock,
+          retention: deps.auditRetention ?? auditRetentionDefault,
+        }),
+      ),
+      reconcile('recount', RECOUNT_PERIOD_MS, () =>
+        recountQuotas({ database: deps.database, recorder, log }),
       ),
       reconcile('collect', COLLECT_PERIOD_MS, () => collection.pass()),
     ]

@@ -34,7 +34,20 @@ const attempts: Readonly<Record<string, (query: Query) => Promise<void>>> = {
   project_name: again('project', { id: fresh }),
   token_secret_sha256_key: again('token', { id: fresh }),
   token_role_check: statement(`update token set role = 'root'`),
-  token_check: statement(`update token set role = 'owner', project_id = null`),
+  // Neither an operator's, nor of a project, nor of an account.
+  token_scope: statement(`update token set role = 'owner', project_id = null`),
+  member_of_project: again('member', { id: fresh }),
+  member_role_check: statement(`update member set role = 'operator'`),
+  quota_instances_check: statement(`update quota set instances = -1`),
+  quota_cpu_millis_check: statement(`update quota set cpu_millis = -1`),
+  quota_memory_bytes_check: statement(`update quota set memory_bytes = -1`),
+  quota_addresses_check: statement(`update quota set addresses = -1`),
+  quota_networks_check: statement(`update quota set networks = -1`),
+  quota_volumes_check: statement(`update quota set volumes = -1`),
+  audit_outcome_check: statement(`update audit set outcome = 'lost'`),
+  audit_count_check: statement(`update audit set count = 0`),
+  // Refused without a code.
+  audit_check: statement(`update audit set outcome = 'refused'`),
   host_name: again('host', { id: fresh }),
   host_state_check: statement(`update host set state = 'gone'`),
   network_name: again('network', { id: fresh, vni: 8 }),
@@ -166,8 +179,9 @@ describe('the schema', () => {
       'port',
       sampleRow('port', { id: sampleId(23), name: 'twin', owned_by_set: false, ...place }),
     )
-    // An operator needs no project; a set that waits has no host; an operation of the region has no project.
+    // An operator needs no project; neither does the token of an account; a set that waits has no host; an operation of the region has no project.
     await statement(`update token set role = 'operator', project_id = null`)(query)
+    await statement(`update token set role = 'owner', account_id = '${sampleId(1)}'`)(query)
     await statement(`update set set host_id = null, epoch = 0`)(query)
     await statement(`update operation set project_id = null, state = 'done', ended_at_ms = 5`)(
       query,
@@ -190,5 +204,6 @@ describe('the schema', () => {
     await statement('delete from host')(query)
     assert.equal(await count('host_liveness'), 0)
     await assert.rejects(statement('delete from project')(query), /_project_id_fkey/)
+    assert.equal(await count('quota'), 1, 'nothing went with a project that stays')
   })
 })

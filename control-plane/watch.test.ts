@@ -38,7 +38,13 @@ async function begin(
 ) {
   const stop = new AbortController()
   const stream = watch(world, {
-    caller: { tokenId: token.id, tokenName: 'dev', role: asked.role ?? 'member', project },
+    caller: {
+      tokenId: token.id,
+      tokenName: 'dev',
+      accountId: null,
+      role: asked.role ?? 'member',
+      project,
+    },
     asked: { from: asked.from, kinds: asked.kinds, id: undefined },
     signal: stop.signal,
     isStillAllowed: () => true,

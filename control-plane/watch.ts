@@ -129,6 +129,7 @@ function alteredBy(world: World, change: PastChange): Altered[] {
   const isNewOrGone = before === undefined || after === undefined
   switch (kind) {
     case 'account':
+    case 'member':
       return []
     case 'setFound':
       return [{ kind: 'set', id }]
@@ -182,7 +183,7 @@ export async function* watch(
     caller: Caller
     asked: WatchAsked
     signal: AbortSignal
-    /** The stream ends when this says no: a revoked token sees nothing more. */
+    /** The stream ends when this says no: a revoked token, or one whose account lost its role, sees nothing more. */
     isStillAllowed: () => boolean
   },
 ): AsyncGenerator<WatchEvent> {

@@ -19,6 +19,7 @@ export {
   invalidInput,
   type HttpLimits,
   type HttpServerOptions,
+  type RefusedCall,
 } from './http/server.ts'
 export {
   findProcess,

@@ -8,13 +8,16 @@ export {
 } from './contract-server.ts'
 export {
   endedOperation,
+  sampleAuditEntry,
   sampleHost,
   sampleId,
   sampleImage,
+  sampleMember,
   sampleNetwork,
   sampleOperation,
   samplePort,
   sampleProject,
+  sampleQuota,
   sampleSet,
   sampleSubnet,
   SAMPLE_TIME_MS,

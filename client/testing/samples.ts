@@ -1,11 +1,14 @@
 /** Objects of the contract with plausible values, for tests to start from. */
 import type {
+  AuditEntry,
   Host,
   Image,
+  Member,
   Network,
   Operation,
   Port,
   Project,
+  Quota,
   SetView,
   Subnet,
   Token,
@@ -32,6 +35,7 @@ export const sampleToken: Token = {
   name: 'ci',
   role: 'member',
   projectId: sampleId(1),
+  accountId: null,
   expiresAtMs: null,
   revokedAtMs: null,
   ...made,
@@ -198,4 +202,46 @@ export const sampleHost: Host = {
   vtepAddress: '192.0.2.1',
   serverName: 'server-1',
   ...made,
+}
+
+export const sampleMember: Member = {
+  id: sampleId(30),
+  projectId: sampleId(1),
+  accountId: sampleId(31),
+  account: 'alice',
+  role: 'owner',
+  createdAtMs: SAMPLE_TIME_MS,
+}
+
+const unlimited = { used: 0, limit: null, isDefault: true }
+
+export const sampleQuota: Quota = {
+  projectId: sampleId(1),
+  project: 'demo',
+  resources: {
+    instances: { used: 3, limit: 10, isDefault: false },
+    cpuMillis: unlimited,
+    memoryBytes: { used: 2 ** 30, limit: null, isDefault: true },
+    addresses: unlimited,
+    networks: unlimited,
+    volumes: unlimited,
+  },
+}
+
+export const sampleAuditEntry: AuditEntry = {
+  id: sampleId(32),
+  atMs: SAMPLE_TIME_MS,
+  actor: 'ci',
+  tokenId: sampleId(3),
+  accountId: null,
+  projectId: sampleId(1),
+  requestId: 'r-1',
+  call: 'setCreate',
+  resource: { kind: 'set', id: null, name: 'web' },
+  outcome: 'refused',
+  code: 'QUOTA_EXCEEDED',
+  note: 'too many',
+  count: 1,
+  beforeSha256: null,
+  afterSha256: null,
 }

@@ -1,9 +1,18 @@
 import { z } from 'zod'
-import { id, idParams, listOf, listQuery, name, nameOrId, timeMs } from './common.ts'
+import { id, idParams, inProject, listOf, listQuery, name, nameOrId, timeMs } from './common.ts'
 import { defineRoute } from './route.ts'
 
 export const role = z.enum(['viewer', 'member', 'owner'])
 export type Role = z.infer<typeof role>
+
+export const account = z.object({ id, name, createdAtMs: timeMs }).meta({ id: 'Account' })
+export type Account = z.infer<typeof account>
+
+/** An account in a project; `account` is its name. */
+export const member = z
+  .object({ id, projectId: id, accountId: id, account: name, role, createdAtMs: timeMs })
+  .meta({ id: 'Member' })
+export type Member = z.infer<typeof member>
 
 export const project = z
   .object({ id, name, accountId: id, createdAtMs: timeMs })
@@ -17,6 +26,8 @@ export const token = z
     /** 'operator' rules the region; the others are roles on `projectId`. */
     role: z.enum(['viewer', 'member', 'owner', 'operator']),
     projectId: id.nullable(),
+    /** Then it acts where this account is a member, with the lower of the two roles. */
+    accountId: id.nullable(),
     createdAtMs: timeMs,
     expiresAtMs: timeMs.nullable(),
     revokedAtMs: timeMs.nullable(),
@@ -51,7 +62,7 @@ export const identityRoutes = {
     path: '/v1/projects',
     summary: 'Creates a project.',
     access: 'operator',
-    body: z.strictObject({ name }),
+    body: z.strictObject({ name, account: nameOrId.optional() }),
     reply: project,
     status: 200,
   }),
@@ -78,10 +89,15 @@ export const identityRoutes = {
     path: '/v1/tokens',
     summary: 'Creates a token; its secret is shown only here.',
     access: 'owner',
+    query: z.strictObject(inProject),
     body: z.strictObject({
       name,
+      /** If absent, that of the call. */
       project: nameOrId.optional(),
-      role: z.enum(['viewer', 'member', 'owner', 'operator']).default('member'),
+      /** A token of this account: it acts in every project where the account is a member. */
+      account: nameOrId.optional(),
+      /** 'member' if absent; for a token of an account 'owner', which leaves it to the memberships. */
+      role: z.enum(['viewer', 'member', 'owner', 'operator']).optional(),
       expiresInSeconds: z
         .int()
         .min(60)
@@ -108,6 +124,65 @@ export const identityRoutes = {
     params: idParams,
     query: z.strictObject({ project: nameOrId.optional() }),
     reply: token,
+    status: 200,
+  }),
+  accountCreate: defineRoute({
+    method: 'POST',
+    path: '/v1/accounts',
+    summary: 'Creates an account: somebody who acts, with tokens of its own.',
+    access: 'operator',
+    body: z.strictObject({ name }),
+    reply: account,
+    status: 200,
+  }),
+  accountList: defineRoute({
+    method: 'GET',
+    path: '/v1/accounts',
+    summary: 'Lists accounts.',
+    access: 'operator',
+    query: z.strictObject(listQuery),
+    reply: listOf(account),
+    status: 200,
+  }),
+  accountRemove: defineRoute({
+    method: 'DELETE',
+    path: '/v1/accounts/:id',
+    summary: 'Removes an account that is a member of nothing and owns no project, with its tokens.',
+    access: 'operator',
+    params: idParams,
+    reply: account,
+    status: 200,
+  }),
+  memberList: defineRoute({
+    method: 'GET',
+    path: '/v1/members',
+    summary: 'Lists the members of a project.',
+    access: 'viewer',
+    query: z.strictObject({ ...inProject, ...listQuery }),
+    reply: listOf(member),
+    status: 200,
+  }),
+  memberSet: defineRoute({
+    method: 'PUT',
+    path: '/v1/members/:id',
+    summary:
+      'Makes an account (its name or id) a member of a project, or changes its role; a lower one holds at once, for open streams too.',
+    access: 'owner',
+    params: idParams,
+    query: z.strictObject(inProject),
+    body: z.strictObject({ role }),
+    reply: member,
+    status: 200,
+  }),
+  memberRemove: defineRoute({
+    method: 'DELETE',
+    path: '/v1/members/:id',
+    summary:
+      'Ends the membership of an account (its name or id); what it has open ends. The last owner stays.',
+    access: 'owner',
+    params: idParams,
+    query: z.strictObject(inProject),
+    reply: member,
     status: 200,
   }),
 }

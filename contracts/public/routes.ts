@@ -1,8 +1,10 @@
+import { auditRoutes } from './audit.ts'
 import { hostRoutes } from './host.ts'
 import { identityRoutes } from './identity.ts'
 import { imageRoutes } from './image.ts'
 import { networkRoutes } from './network.ts'
 import { operationRoutes } from './operation.ts'
+import { quotaRoutes } from './quota.ts'
 import { setRoutes } from './set.ts'
 import { watchRoutes } from './watch.ts'
 
@@ -14,6 +16,8 @@ export const api = {
   ...imageRoutes,
   ...setRoutes,
   ...operationRoutes,
+  ...quotaRoutes,
+  ...auditRoutes,
   ...watchRoutes,
 }
 export type Api = typeof api

@@ -85,7 +85,8 @@ export class StreamBroker {
     this.#permission = every(this.#deps.clock, PERMISSION_PERIOD_MS, () => this.#checkPermissions())
     this.#unsubscribe = this.#deps.world.subscribe(({ changes }) => {
       if (this.#all.size === 0) return
-      if (changes.some((change) => change.kind === 'token')) this.#checkPermissions()
+      if (changes.some((change) => change.kind === 'token' || change.kind === 'member'))
+        this.#checkPermissions()
       if (changes.some((change) => change.kind === 'host')) this.#checkHosts()
     })
   }
@@ -226,7 +227,13 @@ export class StreamBroker {
   #checkPermissions(): void {
     for (const stream of this.#all) {
       if (!this.#isStillAllowed(stream))
-        this.#finish(stream, failure('UNAUTHENTICATED', 'The token was revoked or ran out.'))
+        this.#finish(
+          stream,
+          failure(
+            'UNAUTHENTICATED',
+            'The token was revoked or ran out, or its account may no longer.',
+          ),
+        )
     }
   }
 

@@ -13,6 +13,29 @@ CREATE TABLE address_rest (
     until_ms bigint NOT NULL
 );
 
+CREATE TABLE audit (
+    id uuid NOT NULL,
+    at_ms bigint NOT NULL,
+    actor text NOT NULL,
+    token_id uuid,
+    account_id uuid,
+    project_id uuid,
+    request_id text,
+    call text NOT NULL,
+    resource_kind text NOT NULL,
+    resource_id uuid,
+    resource_name text,
+    outcome text NOT NULL,
+    code text,
+    note text,
+    count integer DEFAULT 1 NOT NULL,
+    before_sha256 text,
+    after_sha256 text,
+    CONSTRAINT audit_check CHECK (((outcome = 'refused'::text) = (code IS NOT NULL))),
+    CONSTRAINT audit_count_check CHECK ((count >= 1)),
+    CONSTRAINT audit_outcome_check CHECK ((outcome = ANY (ARRAY['done'::text, 'refused'::text])))
+);
+
 CREATE TABLE feed (
     revision bigint NOT NULL,
     sequence integer NOT NULL,
@@ -69,6 +92,15 @@ CREATE TABLE image (
     CONSTRAINT image_source_check CHECK ((source = ANY (ARRAY['rootfs'::text, 'docker-archive'::text, 'oci-layout'::text])))
 );
 
+CREATE TABLE member (
+    id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    account_id uuid NOT NULL,
+    role text NOT NULL,
+    created_at_ms bigint NOT NULL,
+    CONSTRAINT member_role_check CHECK ((role = ANY (ARRAY['viewer'::text, 'member'::text, 'owner'::text])))
+);
+
 CREATE TABLE network (
     id uuid NOT NULL,
     project_id uuid NOT NULL,
@@ -123,6 +155,24 @@ CREATE TABLE project (
     name text NOT NULL,
     created_at_ms bigint NOT NULL
 );
+
+CREATE TABLE quota (
+    project_id uuid NOT NULL,
+    limits jsonb DEFAULT '{}'::jsonb NOT NULL,
+    instances bigint DEFAULT 0 NOT NULL,
+    cpu_millis bigint DEFAULT 0 NOT NULL,
+    memory_bytes bigint DEFAULT 0 NOT NULL,
+    addresses bigint DEFAULT 0 NOT NULL,
+    networks bigint DEFAULT 0 NOT NULL,
+    volumes bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT quota_addresses_check CHECK ((addresses >= 0)),
+    CONSTRAINT quota_cpu_millis_check CHECK ((cpu_millis >= 0)),
+    CONSTRAINT quota_instances_check CHECK ((instances >= 0)),
+    CONSTRAINT quota_memory_bytes_check CHECK ((memory_bytes >= 0)),
+    CONSTRAINT quota_networks_check CHECK ((networks >= 0)),
+    CONSTRAINT quota_volumes_check CHECK ((volumes >= 0))
+)
+WITH (fillfactor='20');
 
 CREATE TABLE revision (
     only_row boolean DEFAULT true NOT NULL,
@@ -191,8 +241,9 @@ CREATE TABLE token (
     created_at_ms bigint NOT NULL,
     expires_at_ms bigint,
     revoked_at_ms bigint,
-    CONSTRAINT token_check CHECK (((role = 'operator'::text) OR (project_id IS NOT NULL))),
-    CONSTRAINT token_role_check CHECK ((role = ANY (ARRAY['viewer'::text, 'member'::text, 'owner'::text, 'operator'::text])))
+    account_id uuid,
+    CONSTRAINT token_role_check CHECK ((role = ANY (ARRAY['viewer'::text, 'member'::text, 'owner'::text, 'operator'::text]))),
+    CONSTRAINT token_scope CHECK (((role = 'operator'::text) OR (project_id IS NOT NULL) OR (account_id IS NOT NULL)))
 );
 
 ALTER TABLE ONLY account
@@ -203,6 +254,9 @@ ALTER TABLE ONLY account
 
 ALTER TABLE ONLY address_rest
     ADD CONSTRAINT address_rest_pkey PRIMARY KEY (subnet_id, address);
+
+ALTER TABLE ONLY audit
+    ADD CONSTRAINT audit_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY feed
     ADD CONSTRAINT feed_pkey PRIMARY KEY (revision, sequence);
@@ -221,6 +275,12 @@ ALTER TABLE ONLY image
 
 ALTER TABLE ONLY image
     ADD CONSTRAINT image_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY member
+    ADD CONSTRAINT member_of_project UNIQUE (project_id, account_id);
+
+ALTER TABLE ONLY member
+    ADD CONSTRAINT member_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY network
     ADD CONSTRAINT network_name UNIQUE (project_id, name);
@@ -252,6 +312,9 @@ ALTER TABLE ONLY project
 ALTER TABLE ONLY project
     ADD CONSTRAINT project_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY quota
+    ADD CONSTRAINT quota_pkey PRIMARY KEY (project_id);
+
 ALTER TABLE ONLY revision
     ADD CONSTRAINT revision_pkey PRIMARY KEY (only_row);
 
@@ -279,7 +342,17 @@ ALTER TABLE ONLY token
 ALTER TABLE ONLY token
     ADD CONSTRAINT token_secret_sha256_key UNIQUE (secret_sha256);
 
+CREATE INDEX audit_actor ON audit USING btree (actor, id);
+
+CREATE INDEX audit_project ON audit USING btree (project_id, id);
+
+CREATE INDEX audit_refused ON audit USING btree (id) WHERE (outcome = 'refused'::text);
+
+CREATE INDEX audit_resource ON audit USING btree (resource_id, id);
+
 CREATE INDEX feed_at_ms ON feed USING btree (at_ms);
+
+CREATE INDEX member_account ON member USING btree (account_id);
 
 CREATE INDEX operation_ended ON operation USING btree (ended_at_ms) WHERE (ended_at_ms IS NOT NULL);
 
@@ -299,6 +372,12 @@ ALTER TABLE ONLY host_liveness
 
 ALTER TABLE ONLY image
     ADD CONSTRAINT image_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
+
+ALTER TABLE ONLY member
+    ADD CONSTRAINT member_account_id_fkey FOREIGN KEY (account_id) REFERENCES account(id);
+
+ALTER TABLE ONLY member
+    ADD CONSTRAINT member_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
 
 ALTER TABLE ONLY network
     ADD CONSTRAINT network_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
@@ -324,6 +403,9 @@ ALTER TABLE ONLY port
 ALTER TABLE ONLY project
     ADD CONSTRAINT project_account_id_fkey FOREIGN KEY (account_id) REFERENCES account(id);
 
+ALTER TABLE ONLY quota
+    ADD CONSTRAINT quota_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY set_found
     ADD CONSTRAINT set_found_host_id_fkey FOREIGN KEY (host_id) REFERENCES host(id);
 
@@ -341,6 +423,9 @@ ALTER TABLE ONLY subnet
 
 ALTER TABLE ONLY subnet
     ADD CONSTRAINT subnet_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
+
+ALTER TABLE ONLY token
+    ADD CONSTRAINT token_account_id_fkey FOREIGN KEY (account_id) REFERENCES account(id);
 
 ALTER TABLE ONLY token
     ADD CONSTRAINT token_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);

@@ -26,6 +26,46 @@ export const sampleRows: readonly (readonly [table: string, row: SampleRow])[] =
   ['account', { id: account, name: 'default', ...createdAt }],
   ['project', { id: project, account_id: account, name: 'shop', ...createdAt }],
   [
+    'quota',
+    {
+      project_id: project,
+      limits: { instances: 5, networks: null },
+      instances: 1,
+      cpu_millis: 500,
+      memory_bytes: 134_217_728,
+      addresses: 1,
+      networks: 1,
+      volumes: 0,
+    },
+  ],
+  [
+    'member',
+    {
+      id: sampleId(12),
+      project_id: project,
+      account_id: account,
+      role: 'owner',
+      ...createdAt,
+    },
+  ],
+  [
+    'audit',
+    {
+      id: sampleId(13),
+      at_ms: 1_000,
+      actor: 'ci',
+      token_id: sampleId(7),
+      project_id: project,
+      request_id: 'r-1',
+      call: 'setCreate',
+      resource_kind: 'set',
+      resource_id: set,
+      resource_name: 'web-1',
+      outcome: 'done',
+      count: 1,
+    },
+  ],
+  [
     'token',
     {
       id: sampleId(7),

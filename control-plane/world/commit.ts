@@ -1,7 +1,10 @@
-import { PlatformError, type Clock } from '@nubo/base'
+import { PlatformError, type Clock, type ProjectId, type Random } from '@nubo/base'
 import { isDatabaseUnavailable, isRetryableConflict, type Database } from '@nubo/runtime'
 import { sql, type Transaction } from 'kysely'
-import type { Tables, WorldTables } from './tables.ts'
+import { actNow } from './acting.ts'
+import { auditInsert, auditRows, isTold, type RowChange } from './audit.ts'
+import { quotaClauses, quotaError, UsageChanges, type Exceeded, type Usage } from './quota.ts'
+import type { QuotaLimits, Tables, WorldTables } from './tables.ts'
 
 export type WorldKind = keyof WorldTables
 export type Tx = Transaction<Tables>
@@ -10,7 +13,26 @@ export type Tx = Transaction<Tables>
 export interface Touched {
   /** The row was inserted, updated or deleted. Calling it twice for one row is fine. */
   touch(kind: WorldKind, id: string): void
+  /** The project uses so much more from now on; below 0: less. Whoever inserts, changes or deletes what counts says so. */
+  use(project: ProjectId, usage: Usage): void
+  /** For the audit alone: a change of a row that the world does not hold. */
+  tell(change: RowChange): void
 }
+
+export interface CommitDeps {
+  readonly database: Database<Tables>
+  readonly clock: Clock
+  /** Of projects for which nothing else was set; no limits if absent. */
+  readonly quotaDefaults?: QuotaLimits | undefined
+  /** What the audit needs: rows as they were, and ids. Without it nothing is audited. */
+  readonly audit?: { readonly rowBefore: RowBefore; readonly random: Random } | undefined
+}
+
+/**
+ * A row as this process knows it. Another process may have changed it a moment ago: then the digest `before` is that of
+ * what the caller's server believed to change.
+ */
+export type RowBefore = (kind: WorldKind, id: string) => object | undefined
 
 export interface Committed<Value> {
   readonly value: Value
@@ -24,6 +46,7 @@ const CONFLICT_ATTEMPTS_MAX = 5
 const tableOfKind: Record<WorldKind, string> = {
   account: 'account',
   project: 'project',
+  member: 'member',
   token: 'token',
   host: 'host',
   network: 'network',
@@ -37,27 +60,21 @@ const tableOfKind: Record<WorldKind, string> = {
 
 /**
  * Runs `work` in one transaction and appends what it touched to the feed. The revision row is locked last, so that
- * the feed is gapless and in commit order; its holders are short. A deadlock undoes the whole transaction, so `work`
- * runs again: it must have no effect outside the transaction.
- * Errors: DATABASE_UNAVAILABLE; whatever `work` throws.
+ * the feed is gapless and in commit order; its holders are short. Just before it, in the same statement, the project's
+ * usage changes and the audit row is written. A deadlock undoes the whole transaction, so `work` runs again: it must
+ * have no effect outside the transaction.
+ * Errors: DATABASE_UNAVAILABLE, QUOTA_EXCEEDED; whatever `work` throws.
  */
 export async function commit<Value>(
-  deps: { database: Database<Tables>; clock: Clock },
+  deps: CommitDeps,
   work: (tx: Tx, touched: Touched) => Promise<Value>,
 ): Promise<Committed<Value>> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await deps.database.query.transaction().execute(async (tx) => {
-        const rows = new Map<WorldKind, Set<string>>()
-        const touch = (kind: WorldKind, id: string): void => {
-          const ids = rows.get(kind) ?? new Set()
-          rows.set(kind, ids.add(id))
-        }
-        const value = await work(tx, { touch })
-        return {
-          value,
-          revision: rows.size === 0 ? undefined : await append(tx, rows, deps.clock.nowMs()),
-        }
+        const effects = new Effects()
+        const value = await work(tx, effects)
+        return { value, revision: await append(tx, deps, effects) }
       })
     } catch (error) {
       if (isRetryableConflict(error) && attempt < CONFLICT_ATTEMPTS_MAX) continue
@@ -68,8 +85,68 @@ export async function commit<Value>(
   }
 }
 
-async function append(tx: Tx, rows: Map<WorldKind, Set<string>>, atMs: number): Promise<number> {
-  const changes: { kind: WorldKind; id: string; body: string | null }[] = []
+class Effects implements Touched {
+  readonly rows = new Map<WorldKind, Set<string>>()
+  readonly usage = new UsageChanges()
+  readonly told: RowChange[] = []
+
+  touch(kind: WorldKind, id: string): void {
+    const ids = this.rows.get(kind) ?? new Set()
+    this.rows.set(kind, ids.add(id))
+  }
+  use(project: ProjectId, usage: Usage): void {
+    this.usage.add(project, usage)
+  }
+  tell(change: RowChange): void {
+    this.told.push(change)
+  }
+}
+
+interface Change {
+  readonly kind: WorldKind
+  readonly id: string
+  readonly body: string | null
+}
+
+/** Undefined if there is nothing that the world should hear of. */
+async function append(tx: Tx, deps: CommitDeps, effects: Effects): Promise<number | undefined> {
+  const changes = await readTouched(tx, effects.rows)
+  const audit = auditOf(deps, changes, effects.told)
+  const usage = effects.usage.entries()
+  if (changes.length === 0) {
+    if (audit.length > 0) await auditInsert(audit).execute(tx)
+    return undefined
+  }
+  // A statement takes its rows in an order of its own; two that want the same two would wait for each other.
+  if (usage.length > 1)
+    await sql`select 1 from quota where project_id = any(${usage.map(([id]) => id)}::uuid[])
+      order by project_id for no key update`.execute(tx)
+  const counted = usage.length > 0
+  const reply = await sql<{ value: number | null; exceeded: [Exceeded, ...Exceeded[]] | null }>`
+    with ${counted ? sql`${quotaClauses(usage, deps.quotaDefaults ?? {})},` : sql``}
+    ${audit.length > 0 ? sql`audited as (${auditInsert(audit)}),` : sql``}
+    r as (update revision set value = value + 1 ${counted ? sql`where not exists (select 1 from exceeded)` : sql``} returning value),
+    f as (
+      insert into feed (revision, sequence, at_ms, kind, id, body)
+      select r.value, c.ordinality, ${deps.clock.nowMs()}, c.kind, c.id, c.body
+      from r, unnest(${changes.map((c) => c.kind)}::text[], ${changes.map((c) => c.id)}::uuid[], ${changes.map((c) => c.body)}::jsonb[])
+        with ordinality as c (kind, id, body, ordinality)
+    )
+    select (select value from r) as value, (select pg_notify(${FEED_CHANNEL}, value::text) from r) as notified,
+      ${counted ? sql`(select jsonb_agg(exceeded) from exceeded)` : sql`null`} as exceeded`.execute(
+    tx,
+  )
+  const { value = null, exceeded = null } = reply.rows[0] ?? {}
+  if (exceeded !== null) throw quotaError(exceeded)
+  if (value === null) throw new Error('the revision row is missing')
+  return Number(value)
+}
+
+async function readTouched(
+  tx: Tx,
+  rows: ReadonlyMap<WorldKind, ReadonlySet<string>>,
+): Promise<Change[]> {
+  const changes: Change[] = []
   for (const [kind, ids] of rows) {
     // Locked, since a row that was touched but not changed could change before the revision is ours: what we then
     // append would be older than what the revision before it says, and every world would keep it.
@@ -80,18 +157,25 @@ async function append(tx: Tx, rows: Map<WorldKind, Set<string>>, atMs: number): 
     const bodies = new Map(found.rows.map((row) => [row.id, row.body]))
     for (const id of ids) changes.push({ kind, id, body: bodies.get(id) ?? null })
   }
-  const reply = await sql<{ value: number }>`
-    with r as (update revision set value = value + 1 returning value),
-    f as (
-      insert into feed (revision, sequence, at_ms, kind, id, body)
-      select r.value, c.ordinality, ${atMs}, c.kind, c.id, c.body
-      from r, unnest(${changes.map((c) => c.kind)}::text[], ${changes.map((c) => c.id)}::uuid[], ${changes.map((c) => c.body)}::jsonb[])
-        with ordinality as c (kind, id, body, ordinality)
-    )
-    select value, pg_notify(${FEED_CHANNEL}, value::text) from r`.execute(tx)
-  const revision = reply.rows[0]?.value
-  if (revision === undefined) throw new Error('the revision row is missing')
-  return Number(revision)
+  return changes
+}
+
+function auditOf(
+  { audit, clock }: CommitDeps,
+  changes: readonly Change[],
+  told: readonly RowChange[],
+): ReturnType<typeof auditRows> {
+  const act = actNow()
+  if (audit === undefined || act === undefined) return []
+  const all = changes
+    .filter(({ kind }) => isTold(act, kind))
+    .map(({ kind, id, body }): RowChange => ({
+      kind,
+      id,
+      before: audit.rowBefore(kind, id) ?? null,
+      after: body === null ? null : parseBody(body),
+    }))
+  return auditRows(act, [...all, ...told], { clock, random: audit.random })
 }
 
 /** The first form of every body, read from the tables themselves; with the revision at which they were read. */

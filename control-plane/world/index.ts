@@ -1,3 +1,5 @@
+export { whileActing, type Act, type CallAct } from './acting.ts'
+export { auditInsert, type AuditRow } from './audit.ts'
 export { createCatchUp, type CatchUp } from './catch-up.ts'
 export { commit, readTables, worldKinds, type Touched, type Tx, type WorldKind } from './commit.ts'
 export { FeedReader } from './feed.ts'
@@ -10,10 +12,13 @@ export {
 } from './outline.ts'
 export { page } from './page.ts'
 export { dropOldFeed } from './retention.ts'
+export { insertQuota, type Usage } from './quota.ts'
 export { createRecorder, type Recorder } from './recorder.ts'
 export {
+  type AccountRow,
   type HostRow,
   type ImageRow,
+  type MemberRow,
   type NetworkRow,
   type OperationRow,
   type PortRow,
@@ -24,7 +29,10 @@ export {
   type TokenRow,
 } from './rows.ts'
 export {
+  type AuditTable,
   type HostResources,
+  type QuotaLimits,
+  type QuotaTable,
   type SetContainer,
   type SetPlacement,
   type SetPlacementRule,

@@ -1,8 +1,9 @@
-import type { Clock } from '@nubo/base'
+import type { Clock, Random } from '@nubo/base'
 import type { Database } from '@nubo/runtime'
-import { commit, type Touched, type Tx } from './commit.ts'
+import { whileActing } from './acting.ts'
+import { commit, type Touched, type Tx, type WorldKind } from './commit.ts'
 import type { FeedReader } from './feed.ts'
-import type { Tables } from './tables.ts'
+import type { QuotaLimits, Tables } from './tables.ts'
 import type { World } from './world.ts'
 
 /** How domains write: one transaction, and an answer only after this process has seen it. */
@@ -15,13 +16,22 @@ export function createRecorder(deps: {
   clock: Clock
   world: World
   feed: FeedReader
+  /** For ids of the audit; without it nothing is audited. */
+  random?: Random | undefined
+  quotaDefaults?: QuotaLimits | undefined
 }): Recorder {
+  const { database, clock, world, random, quotaDefaults } = deps
+  const audit =
+    random === undefined
+      ? undefined
+      : { random, rowBefore: (kind: WorldKind, id: string) => world[kind].get(id) }
   return {
     write: async (work) => {
-      const { value, revision } = await commit(deps, work)
+      const { value, revision } = await commit({ database, clock, quotaDefaults, audit }, work)
       if (revision !== undefined) {
-        deps.feed.wake()
-        await deps.world.reached(revision)
+        // What hears of the news works for itself, not for whoever caused them.
+        whileActing(undefined, () => deps.feed.wake())
+        await world.reached(revision)
       }
       return value
     },

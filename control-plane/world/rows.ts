@@ -3,7 +3,9 @@ import type { WorldTables } from './tables.ts'
 
 /** Rows as the world holds them. */
 export type Row<Kind extends keyof WorldTables> = Readonly<Selectable<WorldTables[Kind]>>
+export type AccountRow = Row<'account'>
 export type ProjectRow = Row<'project'>
+export type MemberRow = Row<'member'>
 export type TokenRow = Row<'token'>
 export type HostRow = Row<'host'>
 export type NetworkRow = Row<'network'>

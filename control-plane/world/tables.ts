@@ -1,7 +1,9 @@
 import type {
   AccountId,
+  AuditId,
   HostId,
   ImageId,
+  MemberId,
   NetworkId,
   OperationId,
   PortId,
@@ -10,7 +12,14 @@ import type {
   SubnetId,
   TokenId,
 } from '@nubo/base'
-import type { Host, HostInventory, OperationState, Reason } from '@nubo/contracts'
+import type {
+  Host,
+  HostInventory,
+  OperationState,
+  QuotaResource,
+  Reason,
+  Role,
+} from '@nubo/contracts'
 import type { FoundContainer, FoundSet, WantedContainer } from '@nubo/contracts/host'
 import type { ColumnType, Generated } from 'kysely'
 
@@ -37,10 +46,20 @@ export interface TokenTable {
   name: string
   role: 'viewer' | 'member' | 'owner' | 'operator'
   projectId: ProjectId | null
+  /** Then it acts where this account is a member, and its own role is the most it may do. */
+  accountId: AccountId | null
   secretSha256: string
   createdAtMs: number
   expiresAtMs: number | null
   revokedAtMs: number | null
+}
+
+export interface MemberTable {
+  id: MemberId
+  projectId: ProjectId
+  accountId: AccountId
+  role: Role
+  createdAtMs: number
 }
 
 export interface HostTable {
@@ -193,10 +212,41 @@ export interface OperationTable {
   deadlineAtMs: number
 }
 
+/** What a project uses, and the limits that were set for it; what is not among them follows the region. */
+export type QuotaTable = { projectId: ProjectId; limits: Json<QuotaLimits> } & Record<
+  QuotaResource,
+  Generated<number>
+>
+/** Null is no limit. */
+export type QuotaLimits = Readonly<Partial<Record<QuotaResource, number | null>>>
+
+export interface AuditTable {
+  id: AuditId
+  atMs: number
+  /** Name of the account or token, or 'system:place' and the like. */
+  actor: string
+  tokenId: string | null
+  accountId: string | null
+  projectId: string | null
+  requestId: string | null
+  /** Name of the call in the contract, or of the reconciler's step. */
+  call: string
+  resourceKind: string
+  resourceId: string | null
+  resourceName: string | null
+  outcome: 'done' | 'refused'
+  code: string | null
+  note: string | null
+  count: Generated<number>
+  beforeSha256: string | null
+  afterSha256: string | null
+}
+
 /** Tables that the world keeps in memory, by the kind that the feed calls them. */
 export interface WorldTables {
   account: AccountTable
   project: ProjectTable
+  member: MemberTable
   token: TokenTable
   host: HostTable
   network: NetworkTable
@@ -221,5 +271,7 @@ export interface Tables extends WorldTables {
   }
   secret: { name: string; sealed: string; createdAtMs: number }
   hostLiveness: { hostId: HostId; sessionId: string; heardAtMs: number }
+  quota: QuotaTable
+  audit: AuditTable
   addressRest: { subnetId: SubnetId; address: string; untilMs: number }
 }

@@ -5,6 +5,7 @@ import { outlineOf, type PastChangeSet } from './outline.ts'
 import type {
   HostRow,
   ImageRow,
+  MemberRow,
   NetworkRow,
   OperationRow,
   PortRow,
@@ -44,9 +45,15 @@ const named = (row: { projectId: string; name: string }): string => `${row.proje
 export class World {
   readonly account = new Collection<Row<'account'>, 'name'>({ name: (row) => row.name })
   readonly project = new Collection<ProjectRow, 'name'>({ name: (row) => row.name })
-  readonly token = new Collection<TokenRow, 'secret' | 'project'>({
+  readonly member = new Collection<MemberRow, 'pair' | 'project' | 'account'>({
+    pair: (row) => `${row.projectId}/${row.accountId}`,
+    project: (row) => row.projectId,
+    account: (row) => row.accountId,
+  })
+  readonly token = new Collection<TokenRow, 'secret' | 'project' | 'account'>({
     secret: (row) => row.secretSha256,
     project: (row) => row.projectId ?? '',
+    account: (row) => row.accountId,
   })
   readonly host = new Collection<HostRow, 'name' | 'server'>({
     name: (row) => row.name,

@@ -19,12 +19,27 @@ export interface HttpServerOptions<Caller> {
     params: unknown
   }) => Promise<Caller>
   readonly newRequestId: () => string
+  /** Hears of each call that ends with an error; must return at once and not throw. */
+  readonly onRefused?: ((refused: RefusedCall<Caller>) => void) | undefined
   /** Takes WebSocket connections; without it they are refused. */
   readonly onUpgrade?: (request: IncomingMessage, socket: Duplex, head: Buffer) => void
   /** Replaces some of the bounds. */
   readonly limits?: Partial<HttpLimits> | undefined
   readonly clock: Clock
   readonly log: Log
+}
+
+/** A call that ended with an error; parts as they came, parsed only if it got that far. */
+export interface RefusedCall<Caller> {
+  readonly route: Route
+  readonly token: string | undefined
+  /** Undefined if it was refused before it was known who calls. */
+  readonly caller: Caller | undefined
+  readonly params: unknown
+  readonly query: unknown
+  readonly body: unknown
+  readonly requestId: string
+  readonly error: PlatformError
 }
 
 /** Bounds against callers that are slow or many. */
@@ -132,41 +147,65 @@ function addRoute<Caller>(
     url: route.path,
     ...(route.form === 'upload' ? {} : bodyInTime(options)),
     handler: async (request, reply) => {
-      const params = parsePart(route.params, request.params, 'path')
-      const query = parsePart(route.query, request.query, 'query')
-      const caller = await options.authorize({ route, token: bearerToken(request), query, params })
-      // What was uploaded may take longer to be worked on than a connection may be idle; until then it must flow.
-      if (route.form === 'upload') request.raw.once('end', () => request.raw.socket.setTimeout(0))
-      const body = route.form === 'upload' ? undefined : parsePart(route.body, request.body, 'body')
-      const gone = new AbortController()
-      reply.raw.once('close', () => gone.abort(new Error('the connection ended')))
-      const ifMatch =
-        typeof request.headers['if-match'] === 'string' ? request.headers['if-match'] : undefined
-      const answer = await binding.handle({
-        caller,
-        // proof: parsed just above with the schemas of this route
-        params: params as never,
-        query: query as never,
-        body: body as never,
-        requestId: request.id,
-        ifMatch,
-        signal: gone.signal,
-        upload: request.raw,
+      const call: { caller: Caller | undefined } = { caller: undefined }
+      return answerCall(options, binding, { request, reply, call }).catch((error: unknown) => {
+        const { params, query, body, id: requestId } = request
+        const token = bearerToken(request)
+        const known = toPlatformError(error)
+        options.onRefused?.({ route, token, ...call, params, query, body, requestId, error: known })
+        throw error
       })
-      if (route.form === 'events') {
-        // proof: `bind` demands an async iterable of a handler of this form
-        const events = await begun(answer as AsyncIterable<unknown>)
-        reply.hijack()
-        await writeEvents(reply.raw, events, {
-          clock: options.clock,
-          signal: gone.signal,
-          stalledReaderMs: options.limits.stalledReaderMs,
-        })
-        return reply
-      }
-      return reply.status(route.status).send(answer)
     },
   })
+}
+
+async function answerCall<Caller>(
+  options: HttpServerOptions<Caller> & { readonly limits: HttpLimits },
+  { route, handle }: Binding<Caller>,
+  {
+    request,
+    reply,
+    call,
+  }: {
+    request: FastifyRequest
+    reply: FastifyReply
+    call: { caller: Caller | undefined }
+  },
+): Promise<FastifyReply> {
+  const params = parsePart(route.params, request.params, 'path')
+  const query = parsePart(route.query, request.query, 'query')
+  const caller = await options.authorize({ route, token: bearerToken(request), query, params })
+  call.caller = caller
+  // What was uploaded may take longer to be worked on than a connection may be idle; until then it must flow.
+  if (route.form === 'upload') request.raw.once('end', () => request.raw.socket.setTimeout(0))
+  const body = route.form === 'upload' ? undefined : parsePart(route.body, request.body, 'body')
+  const gone = new AbortController()
+  reply.raw.once('close', () => gone.abort(new Error('the connection ended')))
+  const ifMatch =
+    typeof request.headers['if-match'] === 'string' ? request.headers['if-match'] : undefined
+  const answer = await handle({
+    caller,
+    // proof: parsed just above with the schemas of this route
+    params: params as never,
+    query: query as never,
+    body: body as never,
+    requestId: request.id,
+    ifMatch,
+    signal: gone.signal,
+    upload: request.raw,
+  })
+  if (route.form === 'events') {
+    // proof: `bind` demands an async iterable of a handler of this form
+    const events = await begun(answer as AsyncIterable<unknown>)
+    reply.hijack()
+    await writeEvents(reply.raw, events, {
+      clock: options.clock,
+      signal: gone.signal,
+      stalledReaderMs: options.limits.stalledReaderMs,
+    })
+    return reply
+  }
+  return reply.status(route.status).send(answer)
 }
 
 function bearerToken(request: FastifyRequest): string | undefined {

@@ -69,7 +69,7 @@ export const exceptions: readonly Exception[] = [
     rule: 'function-length',
     path: 'control-plane/world/world.ts',
     count: 1,
-    linesMax: 80,
+    linesMax: 85,
     reason: 'declares the collections and their indexes in one literal',
   },
 ]

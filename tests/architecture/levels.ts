@@ -38,11 +38,13 @@ export function mayImport(from: string, to: string): boolean {
 }
 
 /**
- * Domain → domains it may import. The order is identity → operations → fleet → images, network → placement → compute;
+ * Domain → domains it may import. The order is identity → quota, audit (which nobody needs) → operations → fleet → images, network → placement → compute;
  * images and network do not know each other.
  */
 export const domains: Readonly<Record<string, readonly string[]>> = {
   identity: [],
+  quota: ['identity'],
+  audit: ['identity'],
   operations: ['identity'],
   fleet: ['identity', 'operations'],
   images: ['identity', 'operations', 'fleet'],

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readTables, worldKinds } from '@nubo/control-plane'
+import { quotaMismatches, readTables, worldKinds } from '@nubo/control-plane'
 import type { SimulatedRegion } from './simulated-region.ts'
 
 /** Holds at every moment, whatever is broken. */
@@ -37,6 +37,7 @@ export function checkAlways(region: SimulatedRegion): void {
 /** Holds once faults have stopped and things had time: wanted is reached, nothing is left over, every copy is equal. */
 export async function checkAtRest(region: SimulatedRegion): Promise<void> {
   checkAlways(region)
+  assert.deepEqual(await quotaMismatches(region.database()), [])
   const { revision, rows } = await readTables(region.database())
   for (const server of region.servers) {
     const { world } = server.region

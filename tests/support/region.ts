@@ -18,6 +18,7 @@ import {
   openCertificateAuthority,
   SEALING_KEY_BYTES,
   type Region,
+  type RegionDeps,
   type Tables,
 } from '@nubo/control-plane'
 import {
@@ -60,6 +61,7 @@ export interface TestRegionOptions {
   /** How many servers run from the beginning; 2 by default. */
   readonly servers?: 0 | 1 | 2
   readonly limits?: HttpServerOptions<unknown>['limits']
+  readonly quotaDefaults?: RegionDeps['quotaDefaults']
 }
 
 /**
@@ -163,6 +165,7 @@ export class TestRegion {
       bind: hostContractAddress(index),
       log: this.#options.log ?? silentLog,
       limits: this.#options.limits,
+      quotaDefaults: this.#options.quotaDefaults,
     })
     this.#servers.push(server)
     return server
@@ -189,6 +192,7 @@ interface StartAsked {
   readonly bind: [host: string, port: number]
   readonly log: Log
   readonly limits: TestRegionOptions['limits']
+  readonly quotaDefaults: TestRegionOptions['quotaDefaults']
 }
 
 async function startServer(test: TestRegion, asked: StartAsked): Promise<TestServer> {
@@ -217,6 +221,7 @@ async function startServer(test: TestRegion, asked: StartAsked): Promise<TestSer
     importLock: createImportLock({ database, clock }),
     uploadFolder: join(test.folder, 'uploads'),
     overcommit: { cpu: 4, memory: 1 },
+    quotaDefaults: asked.quotaDefaults,
   })
   await region.start()
   const hosts = new HostListener({
@@ -240,6 +245,7 @@ async function startServer(test: TestRegion, asked: StartAsked): Promise<TestSer
   const http = createHttpServer({
     bindings: region.bindings,
     authorize: region.authorize,
+    onRefused: region.onRefused,
     newRequestId: () => newId<'request'>(clock, systemRandom),
     onUpgrade: createStreamUpgrade({ ...parts, streams: region.sessions.streams }),
     clock,

@@ -1,6 +1,7 @@
-import type { HostId, ImageId, ProjectId, TokenId } from '@nubo/base'
+import type { HostId, ImageId, ProjectId } from '@nubo/base'
 import type { StreamTicket } from '@nubo/contracts'
 import type { StreamRequest } from '@nubo/contracts/host'
+import type { Caller } from '../identity/index.ts'
 
 /** What sets need of images: a name becomes a digest when the set is admitted. */
 export interface ImageResolver {
@@ -11,12 +12,12 @@ export interface ImageResolver {
   ): { id: ImageId; name: string; repository: string; digest: string }
 }
 
-/** What exec and logs need: a stream between a caller and the host of a set; it ends with the caller's token. */
+/** What exec and logs need: a stream between a caller and the host of a set; it ends when the caller may no longer. */
 export interface StreamBroker {
   open(asked: {
     hostId: HostId
     setId: string
-    tokenId: TokenId
+    caller: Caller
     request: StreamRequest
   }): StreamTicket
 }

@@ -316,7 +316,7 @@ function setStreams({ streams }: ComputeDeps, findSet: FindSet) {
       return streams.open({
         hostId,
         setId: set.id,
-        tokenId: caller.tokenId,
+        caller,
         request: {
           type: 'exec',
           setId: set.id,
@@ -345,7 +345,7 @@ function setStreams({ streams }: ComputeDeps, findSet: FindSet) {
       return streams.open({
         hostId,
         setId: set.id,
-        tokenId: caller.tokenId,
+        caller,
         request: {
           type: 'logs',
           setId: set.id,

@@ -34,6 +34,11 @@ export async function insertSet(tx: Tx, touched: Touched, row: SetRow): Promise<
     })
     .execute()
   touched.touch('set', row.id)
+  touched.use(row.projectId, {
+    instances: 1,
+    cpuMillis: row.cpuMillis,
+    memoryBytes: row.memoryBytes,
+  })
 }
 
 /** Raises the generation. Returns the row as it is now; undefined if the set is gone or being removed. */
@@ -187,7 +192,13 @@ export async function upsertFound(
 
 export async function deleteSet(tx: Tx, touched: Touched, id: SetId): Promise<void> {
   await tx.deleteFrom('setFound').where('id', '=', id).execute()
-  await tx.deleteFrom('set').where('id', '=', id).execute()
+  const deleted = await tx
+    .deleteFrom('set')
+    .where('id', '=', id)
+    .returning(['projectId', 'cpuMillis', 'memoryBytes'])
+    .execute()
+  for (const { projectId, cpuMillis, memoryBytes } of deleted)
+    touched.use(projectId, { instances: -1, cpuMillis: -cpuMillis, memoryBytes: -memoryBytes })
   touched.touch('setFound', id)
   touched.touch('set', id)
 }

@@ -1,10 +1,13 @@
-import { PlatformError, type ProjectId, type TokenId } from '@nubo/base'
+import { PlatformError, type AccountId, type ProjectId, type TokenId } from '@nubo/base'
 import type { TokenRow } from '../../world/index.ts'
 
 /** Who asks, after the token was checked and the project of the call was found. */
 export interface Caller {
   readonly tokenId: TokenId
   readonly tokenName: string
+  /** The account that the token belongs to, if to any. */
+  readonly accountId: AccountId | null
+  /** In the project of the call. */
   readonly role: TokenRow['role']
   /** The project that the call is about; undefined for calls that are about none. */
   readonly project: ProjectId | undefined

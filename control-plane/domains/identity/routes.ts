@@ -1,5 +1,6 @@
 import { api } from '@nubo/contracts'
 import { page, type World } from '../../world/index.ts'
+import { memberView } from './accounts.ts'
 import { route, type CallerBinding } from './route.ts'
 import type { IdentityService } from './service.ts'
 import { tokenView } from './token.ts'
@@ -16,7 +17,7 @@ export function identityBindings(deps: {
       project: world.project.get(caller.project) ?? null,
       ...deps.about,
     })),
-    route(api.projectCreate, ({ body }) => identity.createProject(body.name)),
+    route(api.projectCreate, ({ body }) => identity.createProject(body.name, body.account)),
     route(api.projectList, ({ caller, query }) =>
       page(world, query, {
         rows: () => identity.visibleProjects(caller),
@@ -24,6 +25,23 @@ export function identityBindings(deps: {
       }),
     ),
     route(api.projectRemove, ({ caller, params }) => identity.removeProject(caller, params.id)),
+    route(api.accountCreate, ({ body }) => identity.createAccount(body.name)),
+    route(api.accountList, ({ query }) =>
+      page(world, query, { rows: identity.listAccounts, view: (account) => account }),
+    ),
+    route(api.accountRemove, ({ params }) => identity.removeAccount(params.id)),
+    route(api.memberList, ({ caller, query }) =>
+      page(world, query, {
+        rows: () => identity.listMembers(caller),
+        view: (member) => memberView(world, member),
+      }),
+    ),
+    route(api.memberSet, async ({ caller, params, body }) =>
+      memberView(world, await identity.setMember(caller, params.id, body.role)),
+    ),
+    route(api.memberRemove, async ({ caller, params }) =>
+      memberView(world, await identity.removeMember(caller, params.id)),
+    ),
     route(api.tokenCreate, async ({ caller, body }) => {
       const { row, secret } = await identity.createToken(caller, body)
       return { ...tokenView(row), secret }

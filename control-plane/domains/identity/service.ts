@@ -1,12 +1,16 @@
-import { isUuid, newId, PlatformError, type Clock, type Random, type TokenId } from '@nubo/base'
+import { isUuid, newId, PlatformError, type Clock, type ProjectId, type Random } from '@nubo/base'
 import type { Route } from '@nubo/contracts'
 import { violatedConstraint } from '@nubo/runtime'
 import type { ProjectRow, Recorder, TokenRow, World } from '../../world/index.ts'
+import { ownProjects, roleIn } from './access.ts'
+import { accountCalls, findAccount } from './accounts.ts'
 import { mayAct, maySee, type Caller } from './caller.ts'
+import { nameTaken } from './names.ts'
 import { deleteProject, insertProject, insertToken, revokeToken } from './store.ts'
 import { isTokenValid, newSecret, secretSha256 } from './token.ts'
 
 export const DEFAULT_PROJECT_NAME = 'default'
+export const DEFAULT_ACCOUNT_NAME = 'default'
 
 export interface IdentityDeps {
   readonly world: World
@@ -34,7 +38,7 @@ export function createIdentityService(deps: IdentityDeps) {
     const project = isUuid(nameOrId)
       ? world.project.get(nameOrId)
       : world.project.by('name', nameOrId)[0]
-    if (project === undefined || (token.role !== 'operator' && token.projectId !== project.id)) {
+    if (project === undefined || roleIn(world, token, project.id) === undefined) {
       throw new PlatformError('NOT_FOUND', { kind: 'project', project: nameOrId })
     }
     return project
@@ -46,7 +50,7 @@ export function createIdentityService(deps: IdentityDeps) {
 
     visibleProjects: (caller: Caller): ProjectRow[] =>
       [...world.project.values()].filter(
-        (project) => caller.role === 'operator' || project.id === caller.project,
+        (project) => roleIn(world, callerToken(caller), project.id) !== undefined,
       ),
 
     /** Operators see all tokens unless they ask for one project. */
@@ -66,28 +70,33 @@ export function createIdentityService(deps: IdentityDeps) {
       const { access } = call.route
       const asked = projectAsked(call.query)
       const isProjectCall = access === 'viewer' || access === 'member' || access === 'owner'
-      if (asked !== undefined || isProjectCall) {
-        const project = asked === undefined ? ownProject(token) : findProject(token, asked)
-        requireRole(token, access === 'public' || access === 'token' ? 'viewer' : access)
-        return { tokenId: token.id, tokenName: token.name, role: token.role, project: project?.id }
-      }
-      if (access === 'operator') requireRole(token, 'operator')
-      return {
-        tokenId: token.id,
-        tokenName: token.name,
-        role: token.role,
-        project: ownProject(token)?.id,
-      }
+      const project =
+        asked === undefined ? ownProject(token, isProjectCall) : findProject(token, asked)
+      const caller = callerOf(token, project?.id)
+      if (asked !== undefined || isProjectCall)
+        requireRole(caller.role, access === 'public' || access === 'token' ? 'viewer' : access)
+      else if (access === 'operator') requireRole(caller.role, 'operator')
+      return caller
     },
 
-    isTokenStillValid: (tokenId: TokenId): boolean => {
-      const token = world.token.get(tokenId)
-      return token !== undefined && isTokenValid(token, clock.nowMs())
+    /** Whose secret this is or was, valid or not; for the audit of refusals. */
+    whoTried: (secret: string | undefined): TokenRow | undefined =>
+      secret === undefined ? undefined : world.token.by('secret', secretSha256(secret))[0],
+
+    /** Whether a caller may still do what needs this role; by default what it could when it came. */
+    isStillAllowed: (caller: Caller, needed: TokenRow['role'] = caller.role): boolean => {
+      const token = world.token.get(caller.tokenId)
+      if (token === undefined || !isTokenValid(token, clock.nowMs())) return false
+      if (caller.project === undefined) return true
+      const role = roleIn(world, token, caller.project)
+      return role !== undefined && mayAct(role, needed)
     },
 
-    createProject: async (name: string): Promise<ProjectRow> => {
-      const account = [...world.account.values()][0]
-      if (account === undefined) throw new Error('the region has no account')
+    ...accountCalls(deps),
+
+    /** Of the account that is named, else of the one that the region began with. */
+    createProject: async (name: string, accountNameOrId?: string): Promise<ProjectRow> => {
+      const account = findAccount(world, accountNameOrId ?? DEFAULT_ACCOUNT_NAME)
       const row: ProjectRow = {
         id: newId(clock, random),
         accountId: account.id,
@@ -120,41 +129,15 @@ export function createIdentityService(deps: IdentityDeps) {
 
     createToken: async (
       caller: Caller,
-      asked: {
-        name: string
-        project?: string | undefined
-        role: TokenRow['role']
-        expiresInSeconds?: number | undefined
-      },
+      asked: TokenAsked,
     ): Promise<{ row: TokenRow; secret: string }> => {
-      const own = callerToken(caller)
-      if (!mayAct(own.role, asked.role)) {
-        throw new PlatformError(
-          'FORBIDDEN',
-          { field: 'role', limit: own.role },
-          { message: `A token of role ${own.role} cannot make one of role ${asked.role}.` },
-        )
-      }
-      const project =
-        asked.project === undefined
-          ? asked.role === 'operator'
-            ? undefined
-            : ownProject(own)
-          : findProject(own, asked.project)
-      if (project === undefined && asked.role !== 'operator') {
-        throw new PlatformError(
-          'INVALID_INPUT',
-          { field: 'project', next: 'name a project with --project' },
-          { message: `A token of role ${asked.role} needs a project.` },
-        )
-      }
+      const scope = scopeOfToken(caller, asked)
       const secret = newSecret(random)
       const nowMs = clock.nowMs()
       const row: TokenRow = {
         id: newId(clock, random),
         name: asked.name,
-        role: asked.role,
-        projectId: project?.id ?? null,
+        ...scope,
         secretSha256: secretSha256(secret),
         createdAtMs: nowMs,
         expiresAtMs:
@@ -170,7 +153,10 @@ export function createIdentityService(deps: IdentityDeps) {
     /** Idempotent. Names of tokens are not unique: a name that several bear must be given as an id. */
     revokeToken: async (caller: Caller, nameOrId: string): Promise<TokenRow> => {
       const visible = [...world.token.values()].filter(
-        (token) => maySee(caller, token) || caller.role === 'operator',
+        (token) =>
+          maySee(caller, token) ||
+          caller.role === 'operator' ||
+          (token.accountId !== null && token.accountId === caller.accountId),
       )
       const found = visible.filter(
         (token) => token.id === nameOrId || (token.name === nameOrId && token.revokedAtMs === null),
@@ -197,46 +183,100 @@ export function createIdentityService(deps: IdentityDeps) {
     return token
   }
 
-  function ownProject(token: TokenRow): ProjectRow | undefined {
-    return token.projectId === null
-      ? world.project.by('name', DEFAULT_PROJECT_NAME)[0]
-      : world.project.get(token.projectId)
+  /** What a token without a project in the call means; undefined for calls that need none. */
+  function ownProject(token: TokenRow, isNeeded: boolean): ProjectRow | undefined {
+    const [only, ...others] = ownProjects(world, token, DEFAULT_PROJECT_NAME)
+    if (only !== undefined && others.length === 0) return only
+    if (!isNeeded || token.role === 'operator') return undefined
+    if (only === undefined)
+      throw new PlatformError(
+        'NOT_FOUND',
+        { kind: 'project', next: 'ask an owner of the project to make the account a member' },
+        { message: 'The account of this token is a member of no project.' },
+      )
+    const names = [only, ...others].map(({ name }) => name).toSorted()
+    throw new PlatformError(
+      'INVALID_INPUT',
+      { field: 'project', next: `name a project with --project: ${names.slice(0, 20).join(', ')}` },
+      { message: 'This call needs a project.' },
+    )
+  }
+
+  function callerOf(token: TokenRow, project: ProjectId | undefined): Caller {
+    const role = project === undefined ? undefined : roleIn(world, token, project)
+    return {
+      tokenId: token.id,
+      tokenName: token.name,
+      accountId: token.accountId,
+      // Outside of all projects an account may look at what is its own.
+      role: role ?? (token.accountId === null || token.role === 'operator' ? token.role : 'viewer'),
+      project,
+    }
+  }
+
+  /**
+   * Where a new token may act, and as what: nothing that its maker could not do there. What the token of an account
+   * makes belongs to that account too, so that it ends with the membership.
+   */
+  function scopeOfToken(
+    caller: Caller,
+    asked: TokenAsked,
+  ): Pick<TokenRow, 'role' | 'projectId' | 'accountId'> {
+    const own = callerToken(caller)
+    const isOperator = own.role === 'operator'
+    const account = asked.account === undefined ? undefined : findAccount(world, asked.account)
+    if (account !== undefined && !isOperator && account.id !== own.accountId)
+      throw new PlatformError('NOT_FOUND', { kind: 'account', account: asked.account })
+    const role = asked.role ?? (account === undefined ? 'member' : 'owner')
+    const isUnbound = account !== undefined && asked.project === undefined && own.projectId === null
+    const project =
+      isUnbound || (role === 'operator' && asked.project === undefined)
+        ? undefined
+        : asked.project === undefined
+          ? (world.project.get(caller.project) ?? ownProject(own, true))
+          : findProject(own, asked.project)
+    // Of one without a project its own role is the limit, else what it is in that project.
+    const most = project === undefined ? own.role : (roleIn(world, own, project.id) ?? 'viewer')
+    if (!mayAct(most, 'owner') || !mayAct(most, role)) {
+      throw new PlatformError(
+        'FORBIDDEN',
+        { field: 'role', limit: most },
+        { message: `A token of role ${most} cannot make one of role ${role}.` },
+      )
+    }
+    if (project === undefined && role !== 'operator' && account === undefined) {
+      throw new PlatformError(
+        'INVALID_INPUT',
+        { field: 'project', next: 'name a project with --project' },
+        { message: `A token of role ${role} needs a project.` },
+      )
+    }
+    return {
+      role,
+      projectId: project?.id ?? null,
+      accountId: account?.id ?? (isOperator ? null : own.accountId),
+    }
   }
 }
 
-function requireRole(token: TokenRow, needed: 'viewer' | 'member' | 'owner' | 'operator'): void {
-  if (mayAct(token.role, needed)) return
+interface TokenAsked {
+  name: string
+  project?: string | undefined
+  account?: string | undefined
+  role?: TokenRow['role'] | undefined
+  expiresInSeconds?: number | undefined
+}
+
+function requireRole(role: TokenRow['role'], needed: TokenRow['role']): void {
+  if (mayAct(role, needed)) return
   throw new PlatformError(
     'FORBIDDEN',
-    { role: token.role, needed },
-    { message: `This needs the role ${needed}; the token has ${token.role}.` },
+    { role, needed },
+    { message: `This needs the role ${needed}; the token has ${role}.` },
   )
 }
 
 function projectAsked(query: unknown): string | undefined {
   if (typeof query !== 'object' || query === null || !('project' in query)) return undefined
   return typeof query.project === 'string' ? query.project : undefined
-}
-
-/**
- * For `.catch` of a creation: a violated unique name becomes NAME_TAKEN, a reference to something that was removed
- * meanwhile NOT_FOUND; anything else stays.
- */
-export function nameTaken(kind: string, name: string): (error: unknown) => never {
-  return (error) => {
-    const constraint = violatedConstraint(error)
-    if (constraint?.endsWith('_fkey') === true) {
-      throw new PlatformError(
-        'NOT_FOUND',
-        { kind, name, next: 'look again: something that it refers to was removed meanwhile' },
-        { cause: error },
-      )
-    }
-    if (constraint?.endsWith('_name') !== true) throw error
-    throw new PlatformError(
-      'NAME_TAKEN',
-      { field: 'name', kind, name, next: 'choose another name' },
-      { message: `A ${kind} called ${name} exists already.`, cause: error },
-    )
-  }
 }

@@ -19,6 +19,6 @@ export function isTokenValid(token: TokenRow, nowMs: number): boolean {
 }
 
 export function tokenView(token: TokenRow): Token {
-  const { id, name, role, projectId, createdAtMs, expiresAtMs, revokedAtMs } = token
-  return { id, name, role, projectId, createdAtMs, expiresAtMs, revokedAtMs }
+  const { id, name, role, projectId, accountId, createdAtMs, expiresAtMs, revokedAtMs } = token
+  return { id, name, role, projectId, accountId, createdAtMs, expiresAtMs, revokedAtMs }
 }

@@ -37,6 +37,7 @@ function openService(context: TestContext, deps: { write: Recorder['write']; hel
   const caller = {
     tokenId,
     tokenName: 'dev',
+    accountId: null,
     role: 'member' as const,
     project: projectId ?? undefined,
   }

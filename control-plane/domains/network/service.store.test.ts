@@ -21,6 +21,7 @@ const { id: tokenId, projectId } = tokenRow()
 const caller = {
   tokenId,
   tokenName: 'dev',
+  accountId: null,
   role: 'operator' as const,
   project: projectId ?? undefined,
 }

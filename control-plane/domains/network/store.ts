@@ -9,10 +9,16 @@ export const ADDRESS_REST_MS = 60_000
 export async function insertNetwork(tx: Tx, touched: Touched, row: NetworkRow): Promise<void> {
   await tx.insertInto('network').values(row).execute()
   touched.touch('network', row.id)
+  touched.use(row.projectId, { networks: 1 })
 }
 
 export async function deleteNetwork(tx: Tx, touched: Touched, row: NetworkRow): Promise<void> {
-  await tx.deleteFrom('network').where('id', '=', row.id).execute()
+  const deleted = await tx
+    .deleteFrom('network')
+    .where('id', '=', row.id)
+    .returning('projectId')
+    .execute()
+  for (const { projectId } of deleted) touched.use(projectId, { networks: -1 })
   touched.touch('network', row.id)
 }
 
@@ -110,6 +116,7 @@ export async function insertPort(
     .values({ ...port, address: given })
     .execute()
   touched.touch('port', port.id)
+  touched.use(port.projectId, { addresses: 1 })
   return given
 }
 
@@ -120,7 +127,12 @@ export async function deletePort(
   change: { port: PortRow; nowMs: number },
 ): Promise<void> {
   const { port, nowMs } = change
-  await tx.deleteFrom('port').where('id', '=', port.id).execute()
+  const deleted = await tx
+    .deleteFrom('port')
+    .where('id', '=', port.id)
+    .returning('projectId')
+    .execute()
+  for (const { projectId } of deleted) touched.use(projectId, { addresses: -1 })
   await tx
     .insertInto('addressRest')
     .values({ subnetId: port.subnetId, address: port.address, untilMs: nowMs + ADDRESS_REST_MS })

@@ -151,6 +151,7 @@ export function tokenRow(changes: Partial<TokenRow> = {}): TokenRow {
     name: 'dev',
     role: 'member',
     projectId,
+    accountId: null,
     secretSha256: 'x',
     createdAtMs: 1,
     expiresAtMs: null,
