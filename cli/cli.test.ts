@@ -6,14 +6,18 @@ import { PlatformError } from '@nubo/base'
 import type { Operation, SetCreate } from '@nubo/contracts'
 import {
   AnsweredItself,
+  SAMPLE_TIME_MS,
   endedOperation,
+  sampleAuditEntry,
   sampleHost,
   sampleId,
   sampleImage,
+  sampleMember,
   sampleNetwork,
   sampleOperation,
   samplePort,
   sampleProject,
+  sampleQuota,
   sampleSet,
   sampleSubnet,
   sampleToken,
@@ -28,6 +32,7 @@ const home = makeHome()
 let server: ContractServer
 let createdSet: SetCreate | undefined
 let ending: Operation
+let limitsSet: unknown
 let operationPolls = 0
 
 function list<Item>(items: Item[]): { items: Item[]; revision: number; cursor: null } {
@@ -43,6 +48,15 @@ const degraded = {
 }
 
 const handlers: Handlers = {
+  quotaShow: () => sampleQuota,
+  quotaSet: ({ body }) => {
+    limitsSet = body
+    return sampleQuota
+  },
+  auditList: () => ({ items: [sampleAuditEntry], cursor: sampleId(32) }),
+  memberSet: () => sampleMember,
+  memberList: () => list([sampleMember]),
+  accountCreate: () => ({ id: sampleId(31), name: 'alice', createdAtMs: SAMPLE_TIME_MS }),
   setList: ({ query }) => list(query['state'] === 'failed' ? [] : [sampleSet, degraded]),
   setShow: ({ params }) => {
     if (params['id'] === 'nothing') throw new PlatformError('NOT_FOUND', { kind: 'set' })
@@ -414,6 +428,24 @@ test('the other nouns', async () => {
   assert.match((await nubo(['image', 'import', 'box', home])).stderr, /is not a file/)
 })
 
+test('quota, audit and members', async () => {
+  const shown = await nubo(['quota', 'show'])
+  assert.match(shown.stdout, /^project demo\nRESOURCE +USED +LIMIT +FREE +SET BY\n/)
+  assert.match(shown.stdout, /\ninstances +3 +10 +7 +project\n/)
+  assert.match(shown.stdout, /\nmemory +1 GiB +none +- +region\n/)
+  await nubo(['quota', 'set', '--memory', '2GiB', '--networks', 'none', '--cpu', 'default'])
+  assert.deepEqual(limitsSet, { cpuMillis: 'default', memoryBytes: 2 ** 31, networks: null })
+  assert.match((await nubo(['quota', 'set'])).stderr, /no limit is given/)
+  const audit = await nubo(['audit', 'ls', '--actor', 'ci', '--limit', '1'])
+  assert.match(audit.stdout, /\n2026-11-20 12:00:00 +ci +setCreate +set web +QUOTA_EXCEEDED +/)
+  assert.match(audit.stderr, /the newest 1; more with --limit/)
+  const added = await nubo(['project', 'member', 'add', 'demo', 'alice', '--role', 'owner'])
+  assert.equal(added.stdout, 'alice is owner of demo\n')
+  assert.equal(lastPath(), '/v1/members/alice?project=demo')
+  assert.match((await nubo(['project', 'member', 'ls', 'demo'])).stdout, /\nalice +owner/)
+  assert.match((await nubo(['account', 'create', 'alice'])).stdout, /^account alice created\n/)
+})
+
 test('watch prints events until it is interrupted', async () => {
   const watched = await nubo(['watch', 'set'], { killAt: ['removed', 'SIGTERM'] })
   assert.match(watched.stdout, /^4 +set +web +running, on host-1\n5 .*\n6 +set +web +removed\n$/)
@@ -437,7 +469,8 @@ test('help lists every noun and the verbs of the machine', async () => {
     nubo(['help', 'set', 'run']),
   ])
   assert.deepEqual([bare.code, help.code, bare.stdout], [0, 0, help.stdout])
-  const nouns = 'set image network subnet port operation watch project token host login completion'
+  const nouns =
+    'set image network subnet port operation watch project account quota audit token host login completion'
   for (const noun of nouns.split(' ')) assert.match(help.stdout, new RegExp(`\n  ${noun} `))
   const machine = 'up demo status down lab test bench sim agent'
   for (const name of machine.split(' ')) assert.match(help.stdout, new RegExp(`\n  ${name} `))

@@ -3,17 +3,19 @@ import type { Project } from '@nubo/contracts'
 import type { CommandContext, ListShape } from '../context.ts'
 import { atOnce, changeEach, createOrLook } from '../follow.ts'
 import { age } from '../output/values.ts'
+import { defineMember } from './project-member.ts'
 
 export function defineProject(project: Command, context: CommandContext): void {
   project
     .command('create')
     .description('create a project (operators)')
     .argument('<name>')
-    .action(async (name: string) => {
+    .option('--account <account>', 'whose project it is (default: the first of the region)')
+    .action(async (name: string, { account }: { account?: string }) => {
       const client = await context.connect()
       const look = async (): Promise<Project[]> =>
         (await client.listAll('projectList')).filter((one) => one.name === name)
-      const created = await createOrLook(() => client.projectCreate({ body: { name } }), {
+      const created = await createOrLook(() => client.projectCreate({ body: { name, account } }), {
         kind: 'project',
         name,
         look,
@@ -26,6 +28,10 @@ export function defineProject(project: Command, context: CommandContext): void {
           `  next: nubo token create NAME --role owner --project ${created.name}\n`,
       )
     })
+
+  const member = project.command('member').description('who may do what in a project')
+  member.helpCommand(false).usage('<verb> [options]')
+  defineMember(member, context)
 
   project
     .command('ls')

@@ -9,6 +9,7 @@ const roles = ['viewer', 'member', 'owner', 'operator'] as const satisfies reado
 
 interface CreateOptions {
   role?: Token['role']
+  account?: string
   expires?: number
 }
 
@@ -17,19 +18,26 @@ export function defineToken(token: Command, context: CommandContext): void {
     .command('create')
     .description('create a token; its secret is shown only now')
     .argument('<name>')
-    .addOption(choice('--role <role>', 'what it may do (default: member)', roles))
+    .addOption(choice('--role <role>', 'what it may do at most (default: member)', roles))
+    .option(
+      '--account <account>',
+      'a token of this account, for all projects where it is a member (default role: owner)',
+    )
     .option(
       '--expires <duration>',
       'how long it is valid, as 30d (default: until revoked)',
       durationMs,
     )
-    .action(async (name: string, { role, expires }: CreateOptions) => {
+    .action(async (name: string, { role, account, expires }: CreateOptions) => {
       const client = await context.connect()
+      const isUnbound = role === 'operator' || account !== undefined
       const created = await client.tokenCreate({
+        query: role === 'operator' ? {} : context.inProject,
         body: {
           name,
-          ...(role === 'operator' ? {} : context.inProject),
+          ...(isUnbound ? {} : context.inProject),
           role,
+          account,
           expiresInSeconds: expires === undefined ? undefined : Math.ceil(expires / 1_000),
         },
       })

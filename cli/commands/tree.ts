@@ -56,8 +56,23 @@ export const nouns: readonly Noun[] = [
     load: async () => (await import('./project.ts')).defineProject,
   },
   {
+    name: 'account',
+    summary: 'who acts, in several projects (operators)',
+    load: async () => (await import('./account.ts')).defineAccount,
+  },
+  {
+    name: 'quota',
+    summary: 'how much a project uses and may use',
+    load: async () => (await import('./quota.ts')).defineQuota,
+  },
+  {
+    name: 'audit',
+    summary: 'who changed what, or was refused (owners)',
+    load: async () => (await import('./audit.ts')).defineAudit,
+  },
+  {
     name: 'token',
-    summary: 'who may do what in a project',
+    summary: 'keys with which programs and people call',
     load: async () => (await import('./token.ts')).defineToken,
   },
   {

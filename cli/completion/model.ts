@@ -34,6 +34,7 @@ const listable = new Set([
   'subnet',
   'port',
   'project',
+  'account',
   'token',
   'host',
   'operation',
