@@ -12,6 +12,7 @@ import {
 import type { Log } from '@nubo/runtime/process'
 import type { SetDriver } from './drivers/set/set-driver.ts'
 import type { SwitchDriver } from './drivers/switch/switch-driver.ts'
+import type { LeaseKeeper } from './guard/lease-keeper.ts'
 import { logged } from './logged.ts'
 import { HostNetwork } from './network/host-network.ts'
 import type { ImageTokens } from './reconcile/image-puller.ts'
@@ -63,6 +64,8 @@ export interface AgentDeps {
   readonly random: Random
   readonly log: Log
   readonly disk: Disk
+  /** On the same clock as `clock`. */
+  readonly lease: LeaseKeeper
   readonly setDriver: SetDriver
   readonly switchDriver: SwitchDriver
   readonly connector: ServerConnector
@@ -115,7 +118,7 @@ class HostAgent implements Agent {
     this.#gate = new PlacementGate({
       ...deps,
       bootId: deps.settings.bootId,
-      leaseMs: LEASE_MS,
+      leaseMaxMs: 2 * LEASE_MS,
       store: this.#store,
       onChange: () => this.#sets.wakeAll(),
     })
@@ -150,10 +153,15 @@ class HostAgent implements Agent {
       wantedRevision: () => this.#store.revision,
       onWelcome: (welcome) => this.#onWelcome(welcome),
       onWanted: (update) => this.#onWanted(update),
-      onLease: (untilMs) => this.#gate.renewLease(untilMs),
+      onLease: (untilMs, by) => this.#gate.renewLease(untilMs, by),
+      stopsWithinMs: () => deps.lease.stopsWithinMs(),
       onOpenStream: (request) => this.#streams.open(request),
       onProbe: () => Promise.resolve([]),
-      onEnd: () => this.#store.discardPartial(),
+      onEnd: () => {
+        this.#store.discardPartial()
+        // After the sleep of a machine a session ends before the timer of the lease has run.
+        this.#gate.check()
+      },
       untilFound: (signal) => this.#sets.untilFound(signal),
     })
   }
@@ -225,7 +233,7 @@ class HostAgent implements Agent {
       reserve: settings.reserve,
       vtepAddress: settings.vtepAddress,
       underlayMtuBytes: settings.underlayMtuBytes,
-      stopsWithinMs: null,
+      stopsWithinMs: this.#deps.lease.stopsWithinMs(),
       probeAddress: null,
     }
   }

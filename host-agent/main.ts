@@ -6,12 +6,14 @@ import { availableParallelism, totalmem } from 'node:os'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
 import { explain, isPlatformError, PlatformError } from '@nubo/base'
-import { openLog, systemClock, systemRandom, type Log } from '@nubo/runtime/process'
+import { createBootClock, openLog, systemRandom, type Log } from '@nubo/runtime/process'
 import { createAgent, type AgentSettings, type HostResources } from './agent.ts'
 import { readBootId } from './boot-id.ts'
 import { readAgentConfig, type AgentConfig } from './config.ts'
+import { SetCgroups } from './drivers/set/docker/cgroups.ts'
 import { DockerSetDriver } from './drivers/set/docker/docker-set-driver.ts'
 import { OpenVswitchSwitchDriver } from './drivers/switch/open-vswitch/open-vswitch-switch-driver.ts'
+import { openGuardFiles } from './guard/guard-files.ts'
 import { readInventory } from './inventory.ts'
 import { readIdentity, type Identity } from './join/identity.ts'
 import { serverImageTokens } from './join/image-tokens.ts'
@@ -20,7 +22,9 @@ import { keepRenewed } from './join/renewal.ts'
 import { webSocketConnector, webSocketStreamDialer } from './session/web-socket.ts'
 import { openSqliteDisk } from './wanted/disk.ts'
 
-const system = { clock: systemClock, random: systemRandom }
+// Leases are on the disk, for other processes and later lives.
+const bootClock = createBootClock()
+const system = { clock: bootClock, random: systemRandom }
 const DEFAULT_CONFIG = '/etc/nubo/agent.json'
 const USAGE = `usage: agent run  [--config ${DEFAULT_CONFIG}]
        agent join [--config ${DEFAULT_CONFIG}] TOKEN
@@ -43,7 +47,7 @@ async function main(argv: readonly string[]): Promise<void> {
 
 async function join(config: AgentConfig, token: string): Promise<void> {
   mkdirSync(config.stateDir, { recursive: true, mode: 0o700 })
-  const identity = await joinRegion({ token, stateDir: config.stateDir, clock: systemClock })
+  const identity = await joinRegion({ token, stateDir: config.stateDir, clock: bootClock })
   process.stdout.write(`${identity.hostName} has joined as host ${identity.hostId}\n`)
 }
 
@@ -69,15 +73,23 @@ async function run(config: AgentConfig): Promise<void> {
   })
   const drivers = makeDrivers(config, log)
   const agentVersion = readVersion()
+  const settings = settingsOf(config, identity)
+  const cgroups = new SetCgroups({ parent: config.docker.cgroupParent })
   const agent = createAgent({
     ...drivers,
     ...system,
     log,
     disk,
+    lease: openGuardFiles({
+      folder: path.join(config.stateDir, 'guard'),
+      bootId: settings.bootId,
+      nowMs: () => bootClock.monotonicMs(),
+      cgroupOf: (setId) => cgroups.parentOf(setId),
+    }),
     connector: webSocketConnector(() => identity),
     streamDialer: webSocketStreamDialer(() => identity),
     imageTokens: serverImageTokens({
-      clock: systemClock,
+      clock: bootClock,
       identity: () => identity,
       servers: () => agent.servers,
     }),
@@ -87,7 +99,7 @@ async function run(config: AgentConfig): Promise<void> {
         agentVersion,
         engines: engineVersions(drivers.setDriver.version(), drivers.switchDriver.version()),
       }),
-    settings: settingsOf(config, identity),
+    settings,
   })
   const stopping = new AbortController()
   onSignals(log, () => stopping.abort(new Error('the agent stops')))
@@ -105,7 +117,7 @@ async function run(config: AgentConfig): Promise<void> {
         identity: before,
         servers,
         stateDir,
-        clock: systemClock,
+        clock: bootClock,
         signal,
       })
     },
@@ -125,7 +137,7 @@ function makeDrivers(
   const setDriver = new DockerSetDriver({
     socketPath: config.docker.socket,
     cgroupParent: config.docker.cgroupParent,
-    clock: systemClock,
+    clock: bootClock,
     log,
     parallelStartsMax: config.parallelStartsMax,
   })

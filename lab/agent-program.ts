@@ -1,13 +1,16 @@
 import { availableParallelism, totalmem } from 'node:os'
-import { statfsSync } from 'node:fs'
+import { existsSync, rmSync, statfsSync } from 'node:fs'
+import { join } from 'node:path'
 import { run, type Argv } from '@nubo/runtime'
 import { shareOf } from './capacity.ts'
 import { nodeProgram } from './checkout.ts'
 import { writeJson } from './files.ts'
 import { UNDERLAY_BRIDGE, type EngineSpec, type HostEngineOptions } from './host-programs.ts'
 import { UNDERLAY_MTU_BYTES, type UnderlayPlan } from './underlay.ts'
+import { waitUntil } from './wait.ts'
 
 const JOIN_TIMEOUT_MS = 60_000
+const GUARD_READY_TIMEOUT_MS = 30_000
 
 export interface AgentSurroundings {
   plan: UnderlayPlan
@@ -27,6 +30,26 @@ export function agentProgram(options: HostEngineOptions, around: AgentSurroundin
     prepare: async () => writeAgentConfig(options, around),
     // Whether it serves is told by the control plane, in the state of the host.
     ready: async () => undefined,
+  }
+}
+
+/** What ends sets that may run elsewhere when the agent does not: a process of its own, as on every host. */
+export function leaseGuardProgram(
+  { folders }: HostEngineOptions,
+  around: Pick<AgentSurroundings, 'nodeEnvironment'>,
+): EngineSpec {
+  const beatFile = join(folders.guard, 'guard')
+  return {
+    name: 'guard',
+    argv: nodeProgram('host-agent/guard/main.ts', folders.guard, folders.bootIdFile),
+    env: around.nodeEnvironment,
+    prepare: async () => rmSync(beatFile, { force: true }),
+    // An agent that starts before it would tell the servers at first that nothing is guaranteed.
+    ready: (signal) =>
+      waitUntil('the lease guard looks', () => existsSync(beatFile), {
+        timeoutMs: GUARD_READY_TIMEOUT_MS,
+        signal,
+      }),
   }
 }
 

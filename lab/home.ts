@@ -17,6 +17,8 @@ export interface HostFolders {
   /** What outlives a power cut: like the disk of a server. */
   disk: string
   agentState: string
+  /** Where the agent and the lease guard meet. */
+  guard: string
   docker: string
   containerd: string
   switchDatabase: string
@@ -98,6 +100,7 @@ function hostFolders(home: string, name: string): HostFolders {
   return {
     disk,
     agentState: join(disk, 'agent'),
+    guard: join(disk, 'agent', 'guard'),
     docker: join(disk, 'docker'),
     containerd: join(disk, 'containerd'),
     switchDatabase: join(disk, 'switch.db'),

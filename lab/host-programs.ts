@@ -17,7 +17,7 @@ const READY_TIMEOUT_MS = 30_000
 export const UNDERLAY_BRIDGE = 'br-phy'
 
 export interface EngineSpec {
-  name: 'ovsdb-server' | 'ovs-vswitchd' | 'containerd' | 'dockerd' | 'agent'
+  name: 'ovsdb-server' | 'ovs-vswitchd' | 'containerd' | 'dockerd' | 'guard' | 'agent'
   argv: Argv
   env: Record<string, string>
   /** What must be so before it can start. */

@@ -3,7 +3,12 @@ import { randomUUID } from 'node:crypto'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { PlatformError, type Clock, type Random } from '@nubo/base'
 import { start, type Log } from '@nubo/runtime'
-import { agentProgram, joinHost, type AgentSurroundings } from './agent-program.ts'
+import {
+  agentProgram,
+  joinHost,
+  leaseGuardProgram,
+  type AgentSurroundings,
+} from './agent-program.ts'
 import type { LabCgroups } from './cgroups.ts'
 import type { HostFolders } from './home.ts'
 import {
@@ -44,6 +49,7 @@ export class LabHostMachine {
   readonly name: string
   readonly #options: LabHostOptions
   readonly #engines: readonly SupervisedProgram[]
+  readonly #guard: SupervisedProgram
   readonly #agent: SupervisedProgram
   readonly #engineOptions: HostEngineOptions
   #isOn = false
@@ -63,6 +69,7 @@ export class LabHostMachine {
     this.#engines = [databaseOfSwitch, switchDaemon, containerRuntime, containerEngine].map(
       (spec) => this.#supervise(spec(this.#engineOptions)),
     )
+    this.#guard = this.#supervise(leaseGuardProgram(this.#engineOptions, options.agent))
     this.#agent = this.#supervise(agentProgram(this.#engineOptions, options.agent))
   }
 
@@ -75,7 +82,7 @@ export class LabHostMachine {
   }
 
   get programs(): readonly SupervisedProgram[] {
-    return [...this.#engines, this.#agent]
+    return [...this.#engines, this.#guard, this.#agent]
   }
 
   get agent(): SupervisedProgram {
@@ -121,8 +128,10 @@ export class LabHostMachine {
     })
   }
 
+  /** With the guard of its lease. */
   async startAgent(): Promise<void> {
     this.#requireOn()
+    await this.#guard.turnOn()
     await this.#agent.turnOn()
   }
 

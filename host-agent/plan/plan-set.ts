@@ -68,6 +68,8 @@ export interface SetPlan {
 
 /** Of a container whose specification was lost with an earlier life of the agent. */
 const STOP_TIMEOUT_DEFAULT_MS = 10_000
+/** Of a set that may not run here any more. The lease guard ends without grace what is left a few seconds later. */
+const HELD_STOP_TIMEOUT_MS = 2_000
 
 const notForwarding: FoundReason = {
   code: 'ENGINE_UNAVAILABLE',
@@ -149,7 +151,7 @@ function planAbsent(situation: SetSituation): SetPlan {
   }
   const isPaused = memory.setback !== null && nowMs < memory.setback.notBeforeMs
   return {
-    actions: isPaused ? [] : removalSteps(found, situation.lastWanted),
+    actions: isPaused ? [] : removalSteps(situation, found),
     wakeAtMs: isPaused ? (memory.setback?.notBeforeMs ?? null) : null,
     memory,
     report: {
@@ -163,23 +165,31 @@ function planAbsent(situation: SetSituation): SetPlan {
 }
 
 /** Ends what runs, the containers that started last first, and then removes everything. */
-function removalSteps(found: FoundSet, wanted: WantedSet | null): SetAction[] {
+function removalSteps(situation: SetSituation, found: FoundSet): SetAction[] {
   // Without the sandbox the network is gone: nothing can end in good order.
-  const stops = found.pause === 'running' ? stopSteps(found, wanted) : []
+  const stops = found.pause === 'running' ? stopSteps(situation, found) : []
   return stops.length > 0 ? stops : [{ do: 'remove' }]
 }
 
-function stopSteps(found: FoundSet, wanted: WantedSet | null): SetAction[] {
-  const running = found.containers
-    .filter(({ state }) => state === 'running')
-    .map(({ name }) => {
-      const spec = wanted?.containers.find((container) => container.name === name)
-      return {
-        name,
-        index: spec?.index ?? 0,
-        timeoutMs: spec?.stopTimeoutMs ?? STOP_TIMEOUT_DEFAULT_MS,
-      }
-    })
+function stopSteps(situation: SetSituation, found: FoundSet): SetAction[] {
+  const isHeld = situation.permission !== 'granted'
+  const wanted = situation.wanted ?? situation.lastWanted
+  const alive = found.containers.filter(({ state }) => state === 'running')
+  // Its twin may start as soon as the guarantee of this host has passed, which knows neither orders nor long goodbyes.
+  if (isHeld)
+    return alive.map(({ name }) => ({
+      do: 'stop-container',
+      name,
+      timeoutMs: HELD_STOP_TIMEOUT_MS,
+    }))
+  const running = alive.map(({ name }) => {
+    const spec = wanted?.containers.find((container) => container.name === name)
+    return {
+      name,
+      index: spec?.index ?? 0,
+      timeoutMs: spec?.stopTimeoutMs ?? STOP_TIMEOUT_DEFAULT_MS,
+    }
+  })
   const last = Math.max(...running.map(({ index }) => index))
   return running
     .filter(({ index }) => index === last)
@@ -191,7 +201,7 @@ function stopSteps(found: FoundSet, wanted: WantedSet | null): SetAction[] {
 function planStopped(situation: SetSituation, wanted: WantedSet, before: SetMemory): SetPlan {
   const { found, nowMs } = situation
   const isPaused = before.setback !== null && nowMs < before.setback.notBeforeMs
-  const stops = found === null ? [] : stopSteps(found, wanted)
+  const stops = found === null ? [] : stopSteps(situation, found)
   const memory = withoutPassedSetback(before, stops, nowMs)
   const views = judgeContainers({ wanted, found, memory, nowMs })
   const held = heldBecause(situation)
@@ -244,7 +254,7 @@ function planRunning(situation: SetSituation, wanted: WantedSet, before: SetMemo
   const views = judgeContainers({ wanted, found, memory, nowMs })
   const actions: SetAction[] = []
   if (!isPaused) {
-    if (mustRemake) actions.push(...removalSteps(found, wanted))
+    if (mustRemake) actions.push(...removalSteps(situation, found))
     else actions.push(...startSteps(situation, wanted, views))
   }
   memory = withoutPassedSetback(memory, actions, nowMs)

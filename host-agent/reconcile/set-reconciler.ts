@@ -10,6 +10,7 @@ import {
 import type { FoundReason } from '@nubo/contracts/host'
 import type { Log } from '@nubo/runtime/process'
 import type { FoundSet, SetDriver, SetEvent } from '../drivers/set/set-driver.ts'
+import type { LeaseKeeper } from '../guard/lease-keeper.ts'
 import { logged } from '../logged.ts'
 import type { HostNetwork } from '../network/host-network.ts'
 import { backoffMs } from '../plan/backoff.ts'
@@ -49,6 +50,7 @@ export interface ReconcilerNeeds {
   readonly driver: SetDriver
   readonly network: HostNetwork
   readonly gate: PlacementGate
+  readonly lease: Pick<LeaseKeeper, 'watch' | 'unwatch'>
   readonly tokens: ImageTokens
   readonly reports: FoundReports
   readonly parallelStartsMax: number

@@ -2,6 +2,7 @@ import type { Clock, ErrorCode } from '@nubo/base'
 import type { FoundReason, WantedSet } from '@nubo/contracts/host'
 import type { Log } from '@nubo/runtime/process'
 import type { FoundSet, SetDriver, SetSpec } from '../drivers/set/set-driver.ts'
+import type { LeaseKeeper } from '../guard/lease-keeper.ts'
 import { logged } from '../logged.ts'
 import type { HostNetwork } from '../network/host-network.ts'
 import { Wakeup } from '../network/wakeup.ts'
@@ -42,6 +43,7 @@ export interface WorkerNeeds {
   readonly driver: SetDriver
   readonly network: HostNetwork
   readonly gate: PlacementGate
+  readonly lease: Pick<LeaseKeeper, 'watch' | 'unwatch'>
   readonly images: ImagePuller
   readonly reports: FoundReports
   readonly starts: Limiter
@@ -121,7 +123,7 @@ export class SetWorker {
     while (!signal.aborted) {
       try {
         const plan = await this.#decide()
-        if (this.#isGone()) return
+        if (this.#isGone()) return this.#needs.lease.unwatch(this.setId)
         if (plan.actions.length > 0) await this.#act(plan.actions, signal)
         else await this.#wakeup.wait({ maxMs: this.#waitMs(plan), signal })
       } catch (error) {
@@ -154,12 +156,13 @@ export class SetWorker {
     const { clock, gate, images, memories, network, reports, store } = this.#needs
     const wanted = store.set(this.setId) ?? null
     this.#lastWanted = wanted ?? this.#lastWanted
+    if (wanted !== null) this.#guard(wanted)
     const spec = wanted === null ? null : this.#spec(wanted)
     const plan = planSet({
       setId: this.setId,
       wanted,
       lastWanted: this.#lastWanted,
-      permission: wanted === null ? 'granted' : gate.permission(wanted),
+      permission: this.#lastWanted === null ? 'granted' : gate.permission(this.#lastWanted),
       found: this.#found ?? null,
       engineTrouble: this.#needs.engineTrouble(),
       spec: spec === null || 'missing' in spec ? null : { hash: spec.specHash },
@@ -182,6 +185,12 @@ export class SetWorker {
       this.#needs.onPlanned(this.setId)
     }
     return plan
+  }
+
+  /** Before anything is done for the set, so that nothing of it runs unguarded. Of one that is not wanted nothing new starts. */
+  #guard({ recovery }: WantedSet): void {
+    if (recovery === 'elsewhere') this.#needs.lease.watch(this.setId)
+    else this.#needs.lease.unwatch(this.setId)
   }
 
   async #look(): Promise<void> {

@@ -77,7 +77,8 @@ function make(change: Partial<SessionNeeds> = {}) {
       if (update.last) seen.revision = update.revision
       return update.last ? 'stored' : 'partial'
     },
-    onLease: (untilMs) => seen.leases.push(untilMs),
+    onLease: (untilMs) => seen.leases.push(untilMs) > 0,
+    stopsWithinMs: () => null,
     onOpenStream: (request) => seen.streams.push(request),
     onProbe: () => Promise.resolve([]),
     onEnd: () => (seen.ends += 1),

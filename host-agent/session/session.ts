@@ -67,7 +67,10 @@ export interface SessionNeeds {
   onWelcome(welcome: Welcome): void
   /** Stores the update, or its part. `no-room`: it could not; what follows would not fit to what is here. */
   onWanted(update: WantedUpdate): 'partial' | 'stored' | 'no-room'
-  onLease(untilMonotonicMs: number): void
+  /** False: the lease had ended before, so that only a session that begins anew may bring it back. */
+  onLease(untilMonotonicMs: number, by: 'welcome' | 'heartbeat'): boolean
+  /** Asked at each heartbeat. Not what the hello said, twice in a row: the session begins anew, to say it. */
+  stopsWithinMs(): number | null
   onOpenStream(request: { server: string; token: string }): void
   /** Looks for hosts on the underlay; empty if this host cannot. Ends within the time of the probe. */
   onProbe(probe: Probe): Promise<readonly ProbeResult[]>
@@ -139,6 +142,8 @@ class Connection {
   #probes = 0
   #welcome: Welcome | undefined
   #helloSentAtMs = 0
+  #stopsWithinMsTold: number | null = null
+  #isGuaranteeOther = false
   #welcomedAtMs = 0
   #lastAnswerMs = 0
   #sequence = 0
@@ -190,6 +195,7 @@ class Connection {
     this.#channel = channel
     this.#codec = hostCodec(channel.contract)
     this.#helloSentAtMs = clock.monotonicMs()
+    this.#stopsWithinMsTold = hello.stopsWithinMs
     this.#awaitStep(WELCOME_TIMEOUT_MS, 'no welcome in time')
     this.#send(hello)
   }
@@ -221,7 +227,9 @@ class Connection {
         this.#lastAnswerMs = this.#needs.clock.monotonicMs()
         for (const sequence of this.#heartbeats.keys())
           if (sequence <= message.sequence) this.#heartbeats.delete(sequence)
-        return this.#needs.onLease(sentAtMs + message.leaseMs)
+        if (!this.#needs.onLease(sentAtMs + message.leaseMs, 'heartbeat'))
+          this.#end('the lease had ended before it was renewed')
+        return
       }
       case 'open-stream':
         return this.#needs.onOpenStream({ server: message.server, token: message.token })
@@ -266,7 +274,7 @@ class Connection {
     this.#onUp(true)
     this.#needs.onWelcome(welcome)
     // The server has heard the hello, so the lease counts from its sending.
-    this.#needs.onLease(this.#helloSentAtMs + welcome.leaseMs)
+    this.#needs.onLease(this.#helloSentAtMs + welcome.leaseMs, 'welcome')
     this.#needs.log.info('session begun', {
       server: this.#server,
       serverName: welcome.serverName,
@@ -288,7 +296,15 @@ class Connection {
     const silentMs = this.#needs.clock.monotonicMs() - this.#lastAnswerMs
     if (silentMs >= welcome.heartbeatPeriodMs * HEARTBEAT_MISSED_MAX)
       return this.#end(`the server has not answered for ${Math.round(silentMs)} ms`)
+    if (this.#hasGuaranteeChanged()) return this.#end('what the host guarantees has changed')
     this.#sendHeartbeat()
+  }
+
+  /** Seen twice, because a guard that is started again at once is the same guarantee. */
+  #hasGuaranteeChanged(): boolean {
+    const wasOther = this.#isGuaranteeOther
+    this.#isGuaranteeOther = this.#needs.stopsWithinMs() !== this.#stopsWithinMsTold
+    return wasOther && this.#isGuaranteeOther
   }
 
   #sendHeartbeat(): void {

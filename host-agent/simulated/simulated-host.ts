@@ -2,7 +2,7 @@ import type { Clock, Random } from '@nubo/base'
 import type { HostInventory } from '@nubo/contracts'
 import type { HostContract } from '@nubo/contracts/host'
 import { silentLog, type Log } from '@nubo/runtime/process'
-import { createAgent, type Agent, type HostResources } from '../agent.ts'
+import { createAgent, type Agent, type AgentDeps, type HostResources } from '../agent.ts'
 import {
   FakeSetDriver,
   FakeSetHost,
@@ -14,6 +14,7 @@ import type { ImageTokens } from '../reconcile/image-puller.ts'
 import type { ServerConnector } from '../session/channel.ts'
 import type { StreamDialer } from '../streams/stream-socket.ts'
 import { MemoryDisk, type Disk } from '../wanted/disk.ts'
+import { SimulatedGuard } from './simulated-guard.ts'
 
 export interface SimulatedHostOptions {
   readonly hostId: string
@@ -34,6 +35,8 @@ export interface SimulatedHostOptions {
   readonly disk?: Disk
   /** The newest version of the host contract that its agent speaks; the latest if absent. */
   readonly contract?: HostContract
+  /** `absent`: nothing ends its sets if the agent does not, and it says so. */
+  readonly guard?: 'runs' | 'absent'
   readonly sets?: Omit<FakeSetDriverOptions, 'clock'>
 }
 
@@ -55,6 +58,8 @@ export class SimulatedHost {
   readonly setHost = new FakeSetHost()
   /** The switch under the driver; faults are made here. */
   readonly switchHardware = new FakeSwitch()
+  /** Ends what outlives the lease, as a process of its own does on a real host. */
+  readonly guard: SimulatedGuard
   readonly #options: SimulatedHostOptions
   #boots = 1
   #life: Life | undefined
@@ -63,6 +68,8 @@ export class SimulatedHost {
     this.#options = options
     this.hostId = options.hostId
     this.disk = options.disk ?? new MemoryDisk()
+    this.guard = new SimulatedGuard({ ...options, disk: this.disk, setHost: this.setHost })
+    this.#bootGuard()
   }
 
   /** The agent, while it runs. */
@@ -86,8 +93,13 @@ export class SimulatedHost {
     const { clock, vtepAddress, sets } = this.#options
     const setDriver = new FakeSetDriver({ clock, ...sets }, this.setHost)
     const switchDriver = new FakeSwitchDriver({ clock, vtepAddress, hardware: this.switchHardware })
-    const agent = createAgent(this.#deps(setDriver, switchDriver))
-    this.#life = { agent, setDriver, switchDriver }
+    const life = { isAlive: true }
+    const agent = createAgent({
+      ...this.#deps(setDriver, switchDriver),
+      lease: this.guard.keeperFor(() => life.isAlive),
+    })
+    const end = (): void => void (life.isAlive = false)
+    this.#life = { agent, setDriver, switchDriver, end }
     agent.start()
   }
 
@@ -96,13 +108,21 @@ export class SimulatedHost {
     const life = this.#life
     this.#life = undefined
     await life?.agent.stop()
+    life?.end()
     await life?.switchDriver.close()
+  }
+
+  /** The host is not needed any more: ends agent and guard, and with them all timers. Idempotent. */
+  async close(): Promise<void> {
+    this.guard.kill()
+    await this.stop()
   }
 
   /** Ends the agent at once, in the middle of whatever it does. What runs on the host runs on. */
   async crash(): Promise<void> {
     const life = this.#life
     this.#life = undefined
+    life?.end()
     // Without its switch and its connection it can do no more harm, but it may not even finish what it began.
     await life?.switchDriver.close()
     await life?.agent.stop()
@@ -110,6 +130,7 @@ export class SimulatedHost {
 
   /** Everything on the host ends; only the disk is left. `start` is the next boot. */
   async powerOff(): Promise<void> {
+    this.guard.kill()
     await this.crash()
     const { clock } = this.#options
     new FakeSetDriver({ clock }, this.setHost).powerOff()
@@ -119,15 +140,21 @@ export class SimulatedHost {
   /** The next boot, with engines and agent. */
   powerOn(): void {
     this.#boots += 1
+    this.#bootGuard()
     this.setHost.bringUp()
     this.switchHardware.reconnect('flows lost')
     this.start()
   }
 
-  #deps(
-    setDriver: FakeSetDriver,
-    switchDriver: FakeSwitchDriver,
-  ): Parameters<typeof createAgent>[0] {
+  get #bootId(): string {
+    return `boot-${this.#boots}`
+  }
+
+  #bootGuard(): void {
+    if (this.#options.guard !== 'absent') this.guard.boot(this.#bootId)
+  }
+
+  #deps(setDriver: FakeSetDriver, switchDriver: FakeSwitchDriver): Omit<AgentDeps, 'lease'> {
     const options = this.#options
     const capacity = options.capacity ?? defaultCapacity
     return {
@@ -143,7 +170,7 @@ export class SimulatedHost {
       inventory: () => Promise.resolve(inventoryOf(capacity)),
       settings: {
         hostId: this.hostId,
-        bootId: `boot-${this.#boots}`,
+        bootId: this.#bootId,
         servers: options.servers,
         capacity,
         reserve: options.reserve ?? noReserve,
@@ -161,6 +188,7 @@ interface Life {
   readonly agent: Agent
   readonly setDriver: FakeSetDriver
   readonly switchDriver: FakeSwitchDriver
+  readonly end: () => void
 }
 
 export function createSimulatedHost(options: SimulatedHostOptions): SimulatedHost {

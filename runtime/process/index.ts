@@ -16,4 +16,4 @@ export {
   type RunOptions,
   type StartOptions,
 } from './programs.ts'
-export { systemClock, systemRandom } from './system.ts'
+export { createBootClock, systemClock, systemRandom } from './system.ts'

@@ -92,7 +92,7 @@ export class SimulatedRegion {
   }
 
   async stop(): Promise<void> {
-    for (const host of this.hosts.values()) await this.#during(host.stop())
+    for (const host of this.hosts.values()) await this.#during(host.close())
     for (const server of this.servers) if (server.isUp) await this.#during(server.region.stop())
     await this.#shared.close()
     rmSync(this.#folder, { recursive: true, force: true })

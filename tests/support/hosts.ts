@@ -75,7 +75,7 @@ export async function joinHost(region: TestRegion, asked: HostAsked): Promise<Jo
     ...(asked.contract === undefined ? {} : { contract: asked.contract }),
     ...(asked.sets === undefined ? {} : { sets: asked.sets }),
   })
-  region.onClose(() => simulated.stop())
+  region.onClose(() => simulated.close())
   simulated.start()
   await hostState(region, name, 'ready')
   return { name, id: identity.hostId, identity, simulated }
