@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { STOPS_WITHIN_MS } from './guard/lease-guard.ts'
 import { runningRig, type Rig } from './testing/agent-rig.ts'
-import { testContainer, testId, testSetWithPort } from './testing/wanted.ts'
+import { testContainer, testId, testPort, testSetWithPort, testUpdate } from './testing/wanted.ts'
 
 const LEASE_MS = 30_000
 
@@ -145,4 +145,81 @@ test('the hello says what the guard guarantees; when it dies or returns the sess
   assert.deepEqual([isRunning(rig, 1), isRunning(rig, 2)], [true, true])
   await rig.host.stop()
   rig.host.guard.kill()
+})
+
+describe('a host that returns', () => {
+  /** Set 2 is elsewhere by now; set 3, which has its address, is new here. */
+  const returned = [
+    ...testSetWithPort(1),
+    testPort(2, { on: 'remote', vtep: '172.16.0.9' }),
+    ...testSetWithPort(3, { recovery: 'elsewhere' }),
+  ]
+
+  for (const [how, leave, back] of [
+    [
+      'after its lease had ended',
+      async (rig: Rig) => {
+        loseServers(rig)
+        await rig.clock.advance(60_000)
+      },
+      (_rig: Rig) => undefined,
+    ],
+    ['after a reboot', (rig: Rig) => rig.host.powerOff(), (rig: Rig) => rig.host.powerOn()],
+    ['with a new agent', (rig: Rig) => rig.host.crash(), (rig: Rig) => rig.host.start()],
+  ] as const) {
+    test(`${how}: what is elsewhere is gone before ports of new sets open`, async () => {
+      const release = Promise.withResolvers<void>()
+      let isHeld = false
+      const rig = await bothRunning({
+        sets: {
+          before: (call, setId) =>
+            isHeld && call === 'removeSet' && setId === testId('set', 2)
+              ? release.promise
+              : undefined,
+        },
+      })
+      rig.servers.down.add('s1:7443').add('s2:7443')
+      await leave(rig)
+      if (how === 'with a new agent') await rig.clock.advance(60_000)
+      isHeld = true
+      rig.servers.onHello = (agent) => agent.want(testUpdate(50, returned, { full: true }))
+      rig.servers.down.clear()
+      back(rig)
+      await rig.clock.advance(10_000)
+      const { ports } = rig.host.switchHardware
+      const isHere = (number: number): boolean => rig.host.setHost.sets.has(testId('set', number))
+      assert.deepEqual([isHere(2), isHere(3)], [true, false])
+      assert.equal(ports.has(testId('port', 2)), false, 'the old one has no port any more')
+      assert.equal(ports.has(testId('port', 3)), false, 'the new one has none yet')
+      assert.ok(isRunning(rig, 1))
+      release.resolve()
+      await rig.untilState('running', 3)
+      assert.deepEqual([isHere(2), isHere(3)], [false, true])
+      assert.ok(ports.has(testId('port', 3)))
+      await rig.host.stop()
+      rig.host.guard.kill()
+    })
+  }
+
+  test('waits so long and no longer for an engine that cannot remove them', async () => {
+    let isHeld = false
+    const rig = await bothRunning({
+      sets: {
+        before: (call) =>
+          isHeld && call === 'removeSet' ? new Promise(() => undefined) : undefined,
+      },
+    })
+    loseServers(rig)
+    await rig.clock.advance(60_000)
+    isHeld = true
+    rig.servers.onHello = (agent) => agent.want(testUpdate(50, returned, { full: true }))
+    rig.servers.down.clear()
+    await rig.clock.advance(30_000)
+    assert.equal(rig.known(3)?.state, 'pending')
+    await rig.untilState('running', 3)
+    const stopped = rig.host.stop()
+    await rig.clock.advance(10_000)
+    await stopped
+    rig.host.guard.kill()
+  })
 })

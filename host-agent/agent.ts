@@ -15,6 +15,7 @@ import type { SwitchDriver } from './drivers/switch/switch-driver.ts'
 import type { LeaseKeeper } from './guard/lease-keeper.ts'
 import { logged } from './logged.ts'
 import { HostNetwork } from './network/host-network.ts'
+import type { UnderlayProbes } from './probes/underlay-probes.ts'
 import type { ImageTokens } from './reconcile/image-puller.ts'
 import { SetReconciler } from './reconcile/set-reconciler.ts'
 import type { ServerConnector } from './session/channel.ts'
@@ -71,6 +72,7 @@ export interface AgentDeps {
   readonly connector: ServerConnector
   readonly streamDialer: StreamDialer
   readonly imageTokens: ImageTokens
+  readonly probes: UnderlayProbes
   /** Asked at the start of each session. */
   readonly inventory: () => Promise<HostInventory>
   readonly settings: AgentSettings
@@ -109,6 +111,8 @@ class HostAgent implements Agent {
   readonly #abort = new AbortController()
   #running: Promise<unknown> = Promise.resolve()
   #isFirstHello = true
+  /** What changed while sets that are not wanted any more are being removed. */
+  #held: Set<string> | undefined
   /** New sets that could not be stored, as they were reported. */
   readonly #unstored = new Map<string, FoundSet>()
 
@@ -156,7 +160,7 @@ class HostAgent implements Agent {
       onLease: (untilMs, by) => this.#gate.renewLease(untilMs, by),
       stopsWithinMs: () => deps.lease.stopsWithinMs(),
       onOpenStream: (request) => this.#streams.open(request),
-      onProbe: () => Promise.resolve([]),
+      onProbe: ({ targets, timeoutMs }) => deps.probes.probe(targets, timeoutMs),
       onEnd: () => {
         this.#store.discardPartial()
         // After the sleep of a machine a session ends before the timer of the lease has run.
@@ -168,6 +172,7 @@ class HostAgent implements Agent {
 
   start(): void {
     const { signal } = this.#abort
+    this.#startProbes()
     this.#running = Promise.all([
       this.#network.run(signal),
       this.#sets.run(signal),
@@ -175,9 +180,20 @@ class HostAgent implements Agent {
     ])
   }
 
+  #startProbes(): void {
+    const { probes, settings } = this.#deps
+    if (this.#store.probeKey !== null) probes.useKey(this.#store.probeKey)
+    probes.start(() => ({
+      bootId: settings.bootId,
+      lease: this.#gate.doesLast ? 'lasts' : 'ended',
+      elsewhereRunning: this.#sets.elsewhereRunning,
+    }))
+  }
+
   async stop(): Promise<void> {
     this.#abort.abort(new Error('the agent stops'))
     this.#gate.stop()
+    this.#deps.probes.close()
     this.#streams.close()
     const giveUp = new AbortController()
     await Promise.race([
@@ -234,7 +250,7 @@ class HostAgent implements Agent {
       vtepAddress: settings.vtepAddress,
       underlayMtuBytes: settings.underlayMtuBytes,
       stopsWithinMs: this.#deps.lease.stopsWithinMs(),
-      probeAddress: null,
+      probeAddress: this.#deps.probes.address,
     }
   }
 
@@ -258,10 +274,15 @@ class HostAgent implements Agent {
   #onWelcome(welcome: Welcome): void {
     this.#store.discardPartial()
     this.#store.keepServers(welcome.servers)
+    // A server of version 1 has none to tell, which says nothing about the one that is known.
+    if (welcome.probeKey === null) return
+    this.#store.keepProbeKey(welcome.probeKey)
+    this.#deps.probes.useKey(welcome.probeKey)
   }
 
   /** On disk first; then the switch, whose part is the shortest; then the sets. */
   #onWanted(update: WantedUpdate): 'partial' | 'stored' | 'no-room' {
+    const isReturning = !this.#gate.isConfirmed
     let change: WantedChange | undefined
     try {
       change = this.#store.apply(update, this.#deps.settings.bootId)
@@ -273,10 +294,36 @@ class HostAgent implements Agent {
     }
     if (change === undefined) return 'partial'
     this.#forgetUnstored()
-    this.#gate.confirm()
-    this.#network.wantedChanged(change.keys)
-    this.#sets.wantedChanged(change.keys)
+    if (isReturning || this.#held !== undefined) this.#returnWith(change)
+    else this.#takeUp(change.keys)
     return 'stored'
+  }
+
+  #takeUp(keys: ReadonlySet<string>): void {
+    this.#gate.confirm()
+    this.#network.wantedChanged(keys)
+    this.#sets.wantedChanged(keys)
+  }
+
+  /**
+   * After a reboot or the end of a lease this host may hold sets that are elsewhere by now. Their ports are closed, and
+   * they are removed, before ports of new sets are opened and anything new starts.
+   */
+  #returnWith({ keys, added }: WantedChange): void {
+    const isUnderWay = this.#held !== undefined
+    const held = (this.#held ??= new Set())
+    for (const key of keys) held.add(key)
+    const known = new Set([...keys].filter((key) => !added.has(key)))
+    this.#network.wantedChanged(known)
+    this.#sets.wantedChanged(known)
+    if (isUnderWay) return
+    const removed = this.#sets.removeUnwanted()
+    const goOn = (): void => {
+      this.#held = undefined
+      if (!this.#abort.signal.aborted) this.#takeUp(held)
+    }
+    if (removed === undefined) goOn()
+    else void removed.then(goOn)
   }
 
   /** Nobody shall wait for a new set without knowing why. Sets that are here already keep their report. */

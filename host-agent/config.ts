@@ -46,6 +46,8 @@ export const agentConfig = z.strictObject({
     vtepAddress: address,
     tunnelUdpPort: z.int().min(1).max(65_535).default(4_789),
   }),
+  /** UDP at the VTEP address: hosts look for each other there, as a second sign of life. */
+  probePort: z.int().min(1).max(65_535).default(7_444),
   /** Guests get 50 bytes less for the tunnel. */
   underlayMtuBytes: z.int().min(576).max(65_535).default(1_500),
   /** A file that changes when the host is powered on, for hosts that share a kernel. */

@@ -12,6 +12,7 @@ export { joinRegion, renewIdentity, type JoinOptions } from './join/join.ts'
 export { serverImageTokens } from './join/image-tokens.ts'
 export type { ChannelHandlers, ServerChannel, ServerConnector } from './session/channel.ts'
 export { webSocketConnector, webSocketStreamDialer } from './session/web-socket.ts'
+export { FakeUnderlay } from './probes/fake-underlay.ts'
 export type { StreamDialer, StreamHandlers, StreamSocket } from './streams/stream-socket.ts'
 export {
   createSimulatedHost,

@@ -14,11 +14,14 @@ import { SetCgroups } from './drivers/set/docker/cgroups.ts'
 import { DockerSetDriver } from './drivers/set/docker/docker-set-driver.ts'
 import { OpenVswitchSwitchDriver } from './drivers/switch/open-vswitch/open-vswitch-switch-driver.ts'
 import { openGuardFiles } from './guard/guard-files.ts'
+import type { LeaseKeeper } from './guard/lease-keeper.ts'
 import { readInventory } from './inventory.ts'
 import { readIdentity, type Identity } from './join/identity.ts'
 import { serverImageTokens } from './join/image-tokens.ts'
 import { joinRegion, renewIdentity } from './join/join.ts'
 import { keepRenewed } from './join/renewal.ts'
+import { UdpProbes } from './probes/udp-probes.ts'
+import type { UnderlayProbes } from './probes/underlay-probes.ts'
 import { webSocketConnector, webSocketStreamDialer } from './session/web-socket.ts'
 import { openSqliteDisk } from './wanted/disk.ts'
 
@@ -74,18 +77,12 @@ async function run(config: AgentConfig): Promise<void> {
   const drivers = makeDrivers(config, log)
   const agentVersion = readVersion()
   const settings = settingsOf(config, identity)
-  const cgroups = new SetCgroups({ parent: config.docker.cgroupParent })
   const agent = createAgent({
     ...drivers,
     ...system,
     log,
     disk,
-    lease: openGuardFiles({
-      folder: path.join(config.stateDir, 'guard'),
-      bootId: settings.bootId,
-      nowMs: () => bootClock.monotonicMs(),
-      cgroupOf: (setId) => cgroups.parentOf(setId),
-    }),
+    ...makeGuards(config, { log, settings }),
     connector: webSocketConnector(() => identity),
     streamDialer: webSocketStreamDialer(() => identity),
     imageTokens: serverImageTokens({
@@ -147,6 +144,27 @@ function makeDrivers(
     system,
   )
   return { setDriver, switchDriver }
+}
+
+/** The end of the lease without the agent, and the second sign of life. */
+function makeGuards(
+  config: AgentConfig,
+  { log, settings }: { log: Log; settings: AgentSettings },
+): { lease: LeaseKeeper; probes: UnderlayProbes } {
+  const cgroups = new SetCgroups({ parent: config.docker.cgroupParent })
+  const lease = openGuardFiles({
+    folder: path.join(config.stateDir, 'guard'),
+    bootId: settings.bootId,
+    nowMs: () => bootClock.monotonicMs(),
+    cgroupOf: (setId) => cgroups.parentOf(setId),
+  })
+  const probes = new UdpProbes({
+    ...system,
+    log,
+    hostId: settings.hostId,
+    bind: { address: config.switch.vtepAddress, port: config.probePort },
+  })
+  return { lease, probes }
 }
 
 function settingsOf(config: AgentConfig, identity: Identity): AgentSettings {

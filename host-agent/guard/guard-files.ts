@@ -69,6 +69,8 @@ export function openGuardFiles(options: {
       if (watched.delete(setId)) rmSync(path.join(watchedFolder, setId), { force: true })
     },
 
+    watched: () => watched,
+
     stopsWithinMs: () => {
       const beat = parseBeat(readRecord(beatFile) ?? '')
       const isAlive =

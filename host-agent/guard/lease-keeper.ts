@@ -11,6 +11,8 @@ export interface LeaseKeeper {
   watch(setId: string): void
   /** Nothing of the set is here any more, or it may stay whatever happens. Idempotent. */
   unwatch(setId: string): void
+  /** Sets that are watched now. */
+  watched(): Iterable<string>
   /** Within this time after the end of the lease no watched set runs, whatever becomes of the agent. Null: nothing sees to it now. */
   stopsWithinMs(): number | null
 }

@@ -38,6 +38,8 @@ const PARALLEL_REMOVALS_MAX = 16
  */
 const PARALLEL_STOPS = { max: 512, maxPerKey: 64 }
 const PARALLEL_PROBES = { max: 64, maxPerKey: 8 }
+/** Then the rest goes on beside them: they have no ports any more, and their containers were ended with the lease. */
+const REMOVE_UNWANTED_TIMEOUT_MS = 60_000
 /** After this the first report of a session goes out with what is known, though some sets have not been looked at. */
 const FIRST_LOOK_TIMEOUT_MS = 5_000
 
@@ -50,7 +52,7 @@ export interface ReconcilerNeeds {
   readonly driver: SetDriver
   readonly network: HostNetwork
   readonly gate: PlacementGate
-  readonly lease: Pick<LeaseKeeper, 'watch' | 'unwatch'>
+  readonly lease: Pick<LeaseKeeper, 'watch' | 'unwatch' | 'watched'>
   readonly tokens: ImageTokens
   readonly reports: FoundReports
   readonly parallelStartsMax: number
@@ -64,7 +66,7 @@ export class SetReconciler {
   readonly #memories: SetMemories
   readonly #images: ImagePuller
   readonly #limiters: Pick<WorkerNeeds, 'starts' | 'stops' | 'removals' | 'probes'>
-  readonly #running = new Set<Promise<void>>()
+  readonly #running = new Map<string, Promise<void>>()
   readonly #unplanned = new Set<string>()
   readonly #prepared = Promise.withResolvers<void>()
   readonly #firstLook = Promise.withResolvers<void>()
@@ -111,7 +113,7 @@ export class SetReconciler {
     })
     timer.cancel()
     subscription.close()
-    await Promise.all([...this.#running, this.#returning])
+    await Promise.all([...this.#running.values(), this.#returning])
   }
 
   /** Resolves when the container engine has answered for the first time. */
@@ -144,6 +146,33 @@ export class SetReconciler {
     }
   }
 
+  /**
+   * Removes what is here and not wanted. Undefined if there is no such set; else it resolves when all of them are gone, or
+   * after a deadline of its own. A set that may be here counts, too, while the engine cannot be asked.
+   */
+  removeUnwanted(): Promise<void> | undefined {
+    const { clock, lease, log, store } = this.#needs
+    this.wantedChanged(new Set())
+    for (const id of lease.watched()) if (store.set(id) === undefined) this.#worker(id, undefined)
+    const unwanted = [...this.#running].filter(([id]) => store.set(id) === undefined)
+    if (unwanted.length === 0) return undefined
+    for (const [id] of unwanted) this.wake(id)
+    log.info('sets that are not wanted here any more are removed before anything else', {
+      setIds: unwanted.map(([id]) => id).slice(0, 10),
+      sets: unwanted.length,
+    })
+    const gone = Promise.all(unwanted.map(([, running]) => running))
+    const work = gone.then(() => undefined)
+    return withDeadline({
+      clock,
+      timeoutMs: REMOVE_UNWANTED_TIMEOUT_MS,
+      what: 'remove old sets',
+      work,
+    }).catch((error: unknown) =>
+      log.error('sets that are not wanted here are still there', logged(error)),
+    )
+  }
+
   wake(setId: string): void {
     this.#workers.get(setId)?.wake()
   }
@@ -164,6 +193,15 @@ export class SetReconciler {
       ).catch(() => undefined),
     ])
     giveUp.abort()
+  }
+
+  /** How many `elsewhere` sets have something running here. One of which that is not known for sure counts. */
+  get elsewhereRunning(): number {
+    let running = 0
+    for (const id of this.#needs.lease.watched())
+      if (this.#engineTrouble !== null || this.#workers.get(id)?.isSurelyStopped !== true)
+        running += 1
+    return running
   }
 
   #onEvent(event: SetEvent): void {
@@ -208,14 +246,14 @@ export class SetReconciler {
     )
     this.#workers.set(setId, worker)
     const running = worker.run(this.#signal).then(() => {
-      this.#running.delete(running)
+      this.#running.delete(setId)
       if (this.#signal.aborted) return
       this.#workers.delete(setId)
       this.#memories.forget(setId)
       // Wanted again in the moment of its end.
       if (this.#needs.store.set(setId) !== undefined) this.#worker(setId, undefined)
     })
-    this.#running.add(running)
+    this.#running.set(setId, running)
     return worker
   }
 

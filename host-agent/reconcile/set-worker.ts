@@ -34,6 +34,8 @@ const ATTACH_TIMEOUT_MS = 10_000
 const STOP_EXTRA_MS = 30_000
 const PROBE_EXTRA_MS = 5_000
 const FAILED_PASS_PAUSE_MS = 1_000
+/** Of a set that is here and was never wanted in this life of the agent: it may run elsewhere by now. */
+const UNKNOWN_SET = { recovery: 'elsewhere' } as const
 
 export interface WorkerNeeds {
   readonly clock: Clock
@@ -96,6 +98,12 @@ export class SetWorker {
   lookAgain(): void {
     this.#mustLook = true
     this.#wakeup.wake()
+  }
+
+  /** Nothing of it ran when it was looked at last, and nothing is being started. */
+  get isSurelyStopped(): boolean {
+    if (this.#isBusy || this.#mustLook || this.#found === undefined) return false
+    return this.#found === null || this.#found.containers.every(({ state }) => state !== 'running')
   }
 
   get version(): number {
@@ -162,7 +170,7 @@ export class SetWorker {
       setId: this.setId,
       wanted,
       lastWanted: this.#lastWanted,
-      permission: this.#lastWanted === null ? 'granted' : gate.permission(this.#lastWanted),
+      permission: gate.permission(this.#lastWanted ?? UNKNOWN_SET),
       found: this.#found ?? null,
       engineTrouble: this.#needs.engineTrouble(),
       spec: spec === null || 'missing' in spec ? null : { hash: spec.specHash },

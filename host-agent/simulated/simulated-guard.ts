@@ -78,6 +78,11 @@ export class SimulatedGuard {
         const key = `set/${setId}`
         if (this.#read(key) !== undefined) write({ type: 'remove', kind: KIND, key })
       },
+      watched: () =>
+        this.#disk
+          .load(KIND)
+          .filter(({ key }) => key.startsWith('set/'))
+          .map(({ key }) => key.slice('set/'.length)),
       stopsWithinMs: () => (this.#isRunning ? STOPS_WITHIN_MS : null),
     }
   }

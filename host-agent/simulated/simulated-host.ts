@@ -10,6 +10,8 @@ import {
 } from '../drivers/set/fake/fake-set-driver.ts'
 import { FakeSwitchDriver } from '../drivers/switch/fake/fake-switch-driver.ts'
 import { FakeSwitch } from '../drivers/switch/fake/fake-switch.ts'
+import type { FakeUnderlay } from '../probes/fake-underlay.ts'
+import { noProbes } from '../probes/underlay-probes.ts'
 import type { ImageTokens } from '../reconcile/image-puller.ts'
 import type { ServerConnector } from '../session/channel.ts'
 import type { StreamDialer } from '../streams/stream-socket.ts'
@@ -35,6 +37,8 @@ export interface SimulatedHostOptions {
   readonly disk?: Disk
   /** The newest version of the host contract that its agent speaks; the latest if absent. */
   readonly contract?: HostContract
+  /** Where hosts look for each other; without it this one has no probes. Its address there is VTEP address and 7444. */
+  readonly underlay?: FakeUnderlay
   /** `absent`: nothing ends its sets if the agent does not, and it says so. */
   readonly guard?: 'runs' | 'absent'
   readonly sets?: Omit<FakeSetDriverOptions, 'clock'>
@@ -45,6 +49,7 @@ const defaultCapacity: HostResources = {
   memoryBytes: 64 * 2 ** 30,
   diskBytes: 500 * 2 ** 30,
 }
+const PROBE_PORT = 7_444
 const noReserve: HostResources = { cpuMillis: 0, memoryBytes: 0, diskBytes: 0 }
 
 /**
@@ -165,6 +170,11 @@ export class SimulatedHost {
       setDriver,
       switchDriver,
       connector: options.connector,
+      probes:
+        options.underlay?.attach({
+          hostId: this.hostId,
+          address: `${options.vtepAddress}:${PROBE_PORT}`,
+        }) ?? noProbes,
       streamDialer: options.streamDialer ?? noStreams,
       imageTokens: options.imageTokens ?? freeImages,
       inventory: () => Promise.resolve(inventoryOf(capacity)),

@@ -43,7 +43,7 @@ export class PlacementGate {
   constructor(needs: GateNeeds) {
     this.#needs = needs
     this.#leaseUntilMs = readLease(needs)
-    this.#isConfirmed = needs.store.confirmedBootId === needs.bootId && this.#doesLast()
+    this.#isConfirmed = needs.store.confirmedBootId === needs.bootId && this.doesLast
     if (!this.#isConfirmed) this.#unconfirm()
     this.#arm()
   }
@@ -55,12 +55,12 @@ export class PlacementGate {
 
   /** What is on this host was confirmed, and the lease lasts since. */
   get isConfirmed(): boolean {
-    return this.#isConfirmed && this.#doesLast()
+    return this.#isConfirmed && this.doesLast
   }
 
   permission(set: Pick<WantedSet, 'recovery'>): Permission {
     if (set.recovery === 'local') return 'granted'
-    if (!this.#doesLast()) return this.#leaseUntilMs === 0 ? 'unconfirmed' : 'lease-ended'
+    if (!this.doesLast) return this.#leaseUntilMs === 0 ? 'unconfirmed' : 'lease-ended'
     return this.#isConfirmed ? 'granted' : 'unconfirmed'
   }
 
@@ -69,7 +69,7 @@ export class PlacementGate {
    * answer to a heartbeat and came after the end of the lease: then the session must begin anew.
    */
   renewLease(leaseUntilMs: number, by: 'welcome' | 'heartbeat'): boolean {
-    if (by === 'heartbeat' && !this.#doesLast()) {
+    if (by === 'heartbeat' && !this.doesLast) {
       this.check()
       return false
     }
@@ -92,14 +92,14 @@ export class PlacementGate {
 
   /** A complete wanted update of this boot is in the store. News from before the end of the lease confirm nothing. */
   confirm(): void {
-    if (this.#isConfirmed || !this.#doesLast()) return
+    if (this.#isConfirmed || !this.doesLast) return
     this.#isConfirmed = true
     this.#needs.onChange()
   }
 
   /** Notices an end that its timer has missed. */
   check(): void {
-    if (this.#timer !== undefined && !this.#doesLast()) this.#end()
+    if (this.#timer !== undefined && !this.doesLast) this.#end()
   }
 
   stop(): void {
@@ -107,7 +107,7 @@ export class PlacementGate {
     this.#timer = undefined
   }
 
-  #doesLast(): boolean {
+  get doesLast(): boolean {
     return this.#needs.clock.monotonicMs() < this.#leaseUntilMs
   }
 
@@ -119,7 +119,7 @@ export class PlacementGate {
 
   #end(): void {
     this.stop()
-    if (this.#doesLast()) return this.#arm()
+    if (this.doesLast) return this.#arm()
     this.#needs.log.warn('the lease has ended; sets that may run elsewhere are ended here')
     this.#isConfirmed = false
     this.#unconfirm()

@@ -22,6 +22,8 @@ export const SEEN_SETS_MAX = 10_000
 export interface WantedChange {
   readonly revision: number
   readonly keys: ReadonlySet<string>
+  /** Those of them that were not here before. */
+  readonly added: ReadonlySet<string>
 }
 
 interface Seen {
@@ -136,6 +138,7 @@ export class WantedStore {
     this.#staged = undefined
     const refused = this.#refuseOldEpochs(staged)
     const changed = this.#changedItems(staged, refused)
+    const added = changed.upserts.map(wantedKey).filter((key) => this.#item(key) === undefined)
     const seen = newlySeen(changed.upserts, this.#seen)
     const disk: DiskChange[] = [
       ...changed.upserts.map((item): DiskChange => ({
@@ -172,6 +175,7 @@ export class WantedStore {
     return {
       revision: update.revision,
       keys: new Set([...changed.upserts.map(wantedKey), ...changed.removes]),
+      added: new Set(added),
     }
   }
 
@@ -203,6 +207,22 @@ export class WantedStore {
     } catch (error) {
       // A session is worth more than a list that the next one brings again.
       this.#log.warn('the list of servers could not be written', logged(error))
+    }
+  }
+
+  /** The region's probe key as last told: hosts look for each other also while no server is connected. */
+  get probeKey(): string | null {
+    return this.#meta.get('probeKey') ?? null
+  }
+
+  /** Idempotent. What cannot be written counts for this life of the agent. */
+  keepProbeKey(key: string): void {
+    if (key === this.#meta.get('probeKey')) return
+    this.#meta.set('probeKey', key)
+    try {
+      this.#disk.write([{ type: 'put', kind: 'meta', key: 'probeKey', value: key }])
+    } catch (error) {
+      this.#log.warn('the probe key could not be written', logged(error))
     }
   }
 
