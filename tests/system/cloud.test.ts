@@ -8,6 +8,7 @@ import { TestCloud } from '../support/test-cloud.ts'
 import { badInput } from './cloud/bad-input.ts'
 import { end, lookAtMachine } from './cloud/end.ts'
 import { hostFaults } from './cloud/hosts.ts'
+import { leases } from './cloud/leases.ts'
 import { networks } from './cloud/networks.ts'
 import { restarts } from './cloud/restarts.ts'
 import { serverFaults } from './cloud/servers.ts'
@@ -30,6 +31,7 @@ describe('a cloud', () => {
   serverFaults(cloudOf)
   restarts(cloudOf)
   hostFaults(cloudOf)
+  leases(cloudOf)
   badInput(cloudOf)
   end(cloudOf, () => machineBefore)
 })
