@@ -30,9 +30,11 @@ writeFileSync(
   `${stripTypeScriptTypes(source)}\n${runGuard.name}({ folder: process.argv[2], bootId: process.argv[3] })\n`,
   { mode: 0o600 },
 )
-// What reads TypeScript takes 20 MB and is not needed any more: the same process goes on without it.
+// What reads TypeScript takes 20 MB and is not needed any more: the same process goes on without it, and without a
+// compiler, which such a small program never pays for.
 process.execve?.(process.execPath, [
   process.execPath,
+  '--jitless',
   '--max-semi-space-size=1',
   program,
   folder,
