@@ -78,6 +78,10 @@ export const errorCatalogue = {
     kind: 'unavailable',
     text: 'The machine running this resource did not answer.',
   },
+  HOST_FENCED: {
+    kind: 'unavailable',
+    text: 'The machine that ran this was lost and is proven stopped.',
+  },
   REGISTRY_UNAVAILABLE: { kind: 'unavailable', text: 'The image registry does not answer.' },
   ENGINE_UNAVAILABLE: {
     kind: 'unavailable',

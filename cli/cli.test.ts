@@ -90,6 +90,7 @@ const handlers: Handlers = {
     binding: { kind: 'interface', hostId: sampleId(10), host: 'host-1', interfaceName: 'tap0' },
   }),
   hostList: () => list([sampleHost]),
+  brakeList: () => list([]),
   hostInvite: () => ({
     host: sampleHost,
     token: 'join-me',

@@ -19,7 +19,13 @@ export {
 } from './public/identity.ts'
 export { type AuditEntry } from './public/audit.ts'
 export { quotaResource, type Quota, type QuotaResource } from './public/quota.ts'
-export { type Host, type HostInventory } from './public/host.ts'
+export {
+  type Brake,
+  type Host,
+  type HostFence,
+  type HostInventory,
+  type HostPower,
+} from './public/host.ts'
 export { type Network, type Port, type Subnet } from './public/network.ts'
 export { IMAGE_UPLOAD_BYTES_MAX, type Image } from './public/image.ts'
 export {

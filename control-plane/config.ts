@@ -40,6 +40,14 @@ export const serverConfig = z.strictObject({
   audit: z
     .strictObject({ days: z.int().min(1).max(3_650), rowsMax: z.int().min(1_000) })
     .default({ days: 90, rowsMax: 1_000_000 }),
+  /** When nothing is fenced because too much is lost at once; shares of the hosts in service. */
+  brake: z
+    .strictObject({
+      lostHostsMin: z.int().min(1).default(2),
+      zoneShareMax: z.number().min(0).max(1).default(0.4),
+      rackShareMax: z.number().min(0).max(1).default(0.6),
+    })
+    .prefault({}),
 })
 export type ServerConfig = z.infer<typeof serverConfig>
 

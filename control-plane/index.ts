@@ -1,12 +1,15 @@
 export { bootstrapRegion } from './bootstrap.ts'
 export { createStreamUpgrade } from './adapters/stream-upgrade.ts'
 export { HostListener } from './adapters/host-listener.ts'
+export { FakePowerControl, type ControllerMood } from './adapters/fake-power-control.ts'
 export { openCertificateAuthority } from './adapters/certificates.ts'
+export { createRedfishPower } from './adapters/redfish.ts'
 export { createImportLock } from './adapters/import-lock.ts'
 export {
   createSecretStore,
   SEALING_KEY_BYTES,
   type CertificateAuthority,
+  type PowerControl,
 } from './domains/fleet/index.ts'
 export { newSecret, secretSha256 } from './domains/identity/index.ts'
 export {

@@ -18,6 +18,7 @@ import { createImportLock } from './adapters/import-lock.ts'
 import { prepareKeyFile, readKeyFile } from './adapters/key-file.ts'
 import { writePrivateFile } from './adapters/private-file.ts'
 import { writeRegistryConfig } from './adapters/registry-config.ts'
+import { createRedfishPower } from './adapters/redfish.ts'
 import { createRegistryClient } from './adapters/registry.ts'
 import { createStreamUpgrade } from './adapters/stream-upgrade.ts'
 import { bootstrapRegion } from './bootstrap.ts'
@@ -49,7 +50,7 @@ async function openKeys(config: ServerConfig, database: Database<Tables>) {
   const probeKey = await secrets.putIfAbsent('probe-key', () =>
     Promise.resolve(Buffer.from(random.bytes(PROBE_KEY_BYTES)).toString('hex')),
   )
-  return { certificates, signer: await certificates.registrySigner(), probeKey }
+  return { certificates, secrets, signer: await certificates.registrySigner(), probeKey }
 }
 
 async function prepare(config: ServerConfig, log: Log): Promise<void> {
@@ -72,7 +73,7 @@ async function prepare(config: ServerConfig, log: Log): Promise<void> {
 
 async function serve(config: ServerConfig, log: Log): Promise<{ stop: () => Promise<void> }> {
   const database = openDatabase<Tables>({ url: config.databaseUrl, clock, log })
-  const { certificates, signer, probeKey } = await openKeys(config, database)
+  const { certificates, secrets, signer, probeKey } = await openKeys(config, database)
   const uploadFolder = join(config.dataDir, 'uploads')
   // Uploads that a killed process was working on; the folder is of this server alone.
   rmSync(uploadFolder, { recursive: true, force: true })
@@ -103,6 +104,8 @@ async function serve(config: ServerConfig, log: Log): Promise<{ stop: () => Prom
     overcommit: config.overcommit,
     quotaDefaults: config.quotaDefaults,
     auditRetention: config.audit,
+    brakeLimits: config.brake,
+    power: createRedfishPower({ secrets, log }),
   })
   await region.start()
   const hosts = new HostListener({

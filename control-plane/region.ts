@@ -13,12 +13,22 @@ import {
 import {
   computeBindings,
   createComputeService,
+  evacuateFenced,
   isSettled,
   placeSets,
   recordFound,
+  releaseFrom,
   settleSetOperations,
 } from './domains/compute/index.ts'
-import { createFleet, type CertificateAuthority, type Fleet } from './domains/fleet/index.ts'
+import {
+  BRAKE_LIMITS_DEFAULT,
+  createFleet,
+  noPowerControl,
+  type BrakeLimits,
+  type CertificateAuthority,
+  type Fleet,
+  type PowerControl,
+} from './domains/fleet/index.ts'
 import {
   createIdentityService,
   identityBindings,
@@ -78,6 +88,9 @@ export interface RegionDeps {
   /** Of projects for which nothing else was set; none if absent. */
   readonly quotaDefaults?: QuotaLimits | undefined
   readonly auditRetention?: AuditRetention | undefined
+  /** Management controllers of hosts; without it fencing goes by leases and by operators. */
+  readonly power?: PowerControl
+  readonly brakeLimits?: BrakeLimits
 }
 
 /** One server process of the control plane, without its listeners: main.ts adds these, tests and the simulator others. */
@@ -106,6 +119,7 @@ const PLACE_PERIOD_MS = 2_000
 const SETTLE_PERIOD_MS = 1_000
 const EXPIRE_PERIOD_MS = 2_000
 const RETENTION_PERIOD_MS = 60_000
+const EVACUATE_PERIOD_MS = 5_000
 const COLLECT_PERIOD_MS = 600_000
 const AUDIT_RETENTION_PERIOD_MS = 600_000
 const RECOUNT_PERIOD_MS = 600_000
@@ -135,8 +149,11 @@ export function createRegion(deps: RegionDeps): Region {
     certificates: deps.certificates,
     region: deps.about.region,
     hostContractServers: deps.hostContract.servers,
+    ...fencingOf(deps),
+    probes: { probe: (...asked) => sessions.probe(...asked) },
+    evacuation: { release: releaseFrom },
   })
-  const sessions = createHostSessions({
+  const sessions: HostSessions = createHostSessions({
     ...shared,
     presence: fleet.presence,
     membership: fleet.membership,
@@ -225,6 +242,14 @@ function handled(
   }
 }
 
+/** How lost hosts are fenced where nothing else was said. */
+function fencingOf({ power, brakeLimits }: RegionDeps) {
+  return {
+    power: power ?? noPowerControl,
+    brakeLimits: brakeLimits ?? BRAKE_LIMITS_DEFAULT,
+  }
+}
+
 /**
  * What another server made a moment ago may not be known here yet, and its caller may come here with it. So what looks
  * absent is looked for again once this process has caught up with the record. Safe to run twice: a call that throws
@@ -298,12 +323,19 @@ function createLeaderWork(parts: {
     const place = reconcile('place', PLACE_PERIOD_MS, () =>
       placeSets({ world, recorder, clock, overcommit: deps.overcommit }),
     )
+    const fence = fleet.newFenceReconciler({ liveness, onNews: () => fencing.wake() })
+    const fencing = reconcile('fence', fence.periodMs, () => fence.pass())
+    const evacuate = reconcile('evacuate', EVACUATE_PERIOD_MS, () =>
+      evacuateFenced({ world, recorder, clock }),
+    )
     const settle = reconcile('settle', SETTLE_PERIOD_MS, () =>
       settleSetOperations({ world, recorder, clock }),
     )
     const all = [
       place,
       settle,
+      fencing,
+      evacuate,
       reconcile('expire', EXPIRE_PERIOD_MS, () => expireOperations({ world, recorder, clock })),
       reconcile('liveness', liveness.periodMs, () => liveness.pass()),
       reconcile('retention', RETENTION_PERIOD_MS, () =>
@@ -323,6 +355,10 @@ function createLeaderWork(parts: {
     ]
     const unsubscribe = world.subscribe(({ changes }) => {
       if (changes.some(({ kind }) => kind === 'set' || kind === 'host')) place.wake()
+      if (world.host.by('lost', 'yes').length > 0) {
+        if (changes.some(({ kind }) => kind === 'host')) fencing.wake()
+        if (changes.some(({ kind }) => kind === 'set' || kind === 'host')) evacuate.wake()
+      }
       if (
         changes.some(
           ({ kind, id }) => kind === 'operation' && isSettled(world, world.operation.get(id)),

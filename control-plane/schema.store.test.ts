@@ -76,6 +76,8 @@ const attempts: Readonly<Record<string, (query: Query) => Promise<void>>> = {
   operation_state_check: statement(`update operation set state = 'lost', ended_at_ms = 5`),
   // Ended without a time, or a time without an end.
   operation_check: statement(`update operation set state = 'done'`),
+  brake_only_row: again('brake', { id: fresh }),
+  brake_only_row_check: statement(`update brake set only_row = false`),
   revision_only_row_check: statement(`insert into revision (only_row, value) values (false, 1)`),
   revision_pkey: statement(`insert into revision (value) values (1)`),
 }

@@ -1,7 +1,7 @@
 import { PlatformError, type ProjectId } from '@nubo/base'
 import type { WatchEvent, WatchKind } from '@nubo/contracts'
 import { mayAct, projectOf, tokenView, type Caller } from './domains/identity/index.ts'
-import { hostView } from './domains/fleet/index.ts'
+import { brakeView, hostView } from './domains/fleet/index.ts'
 import { imageView } from './domains/images/index.ts'
 import { networkView, portView, subnetView } from './domains/network/index.ts'
 import { operationView } from './domains/operations/index.ts'
@@ -65,6 +65,10 @@ function show(world: World, kind: WatchKind, id: string): unknown {
       const row = world.operation.get(id)
       return row && operationView(row)
     }
+    case 'brake': {
+      const row = world.brake.get(id)
+      return row && brakeView(row)
+    }
   }
 }
 
@@ -101,6 +105,8 @@ function rowsOf(
       return world.set.by('project', project)
     case 'operation':
       return world.operation.by('project', project)
+    case 'brake':
+      return world.brake.values()
   }
 }
 
@@ -114,7 +120,13 @@ const watchable: readonly WatchKind[] = [
   'image',
   'set',
   'operation',
+  'brake',
 ]
+
+/** What belongs to no project: only operators see it. */
+function isOfOperators(kind: WatchKind): boolean {
+  return kind === 'host' || kind === 'brake'
+}
 
 interface Altered {
   readonly kind: WatchKind
@@ -195,7 +207,7 @@ export async function* watch(
   const kinds = asked.kinds ?? watchable
   const mayShow = (kind: WatchKind, outline: RowOutline): boolean => {
     if (!kinds.includes(kind)) return false
-    if (kind === 'host' ? !isOperator : outline.projectId !== project) return false
+    if (isOfOperators(kind) ? !isOperator : outline.projectId !== project) return false
     return kind !== 'token' || mayAct(caller.role, 'owner')
   }
   const isAsked = (kind: WatchKind, id: string, outline: RowOutline): boolean =>

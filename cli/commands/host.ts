@@ -6,6 +6,7 @@ import { atOnce, changeEach } from '../follow.ts'
 import { paintState } from '../output/colour.ts'
 import { renderFields } from '../output/table.ts'
 import { age, fromNow } from '../output/values.ts'
+import { defineFencing, fenceText, remarkBrake } from './host-fence.ts'
 import { keyValue } from './options.ts'
 
 const roles = ['compute', 'gateway', 'storage'] as const satisfies readonly Host['roles'][number][]
@@ -45,6 +46,7 @@ export function defineHost(host: Command, context: CommandContext): void {
     .action(async () => {
       const client = await context.connect()
       await context.printList(await client.listAll('hostList'), shape(context))
+      await remarkBrake(context)
     })
 
   host
@@ -58,6 +60,7 @@ export function defineHost(host: Command, context: CommandContext): void {
     })
 
   defineChanges(host, context)
+  defineFencing(host, context)
 }
 
 function defineChanges(host: Command, context: CommandContext): void {
@@ -91,8 +94,10 @@ function collectRole(text: string, before: Role[] = []): Role[] {
   return [...before, text as Role]
 }
 
-function stateText({ state, cordoned }: Host): string {
-  return cordoned ? `${state}, cordoned` : state
+function stateText({ state, cordoned, maintenance }: Host): string {
+  return [state, cordoned ? 'cordoned' : '', maintenance ? 'maintenance' : '']
+    .filter((word) => word !== '')
+    .join(', ')
 }
 
 /** '0.5 / 4': taken of what instances may take. */
@@ -132,7 +137,8 @@ function shape({ surroundings: { stdout, clock } }: CommandContext): ListShape<H
   }
 }
 
-function details({ surroundings: { stdout, clock } }: CommandContext, one: Host): string {
+function details(context: CommandContext, one: Host): string {
+  const { stdout, clock } = context.surroundings
   const { inventory, capacity, reserve } = one
   const title = `${one.name}  ${paintState(one.state, stdout)} since ${age(clock, one.since)}${one.cordoned ? ', takes no new instances' : ''}\n`
   const fields = renderFields([
@@ -152,11 +158,19 @@ function details({ surroundings: { stdout, clock } }: CommandContext, one: Host)
         : `${formatCpuMillis(reserve.cpuMillis)} cores, ${formatBytes(reserve.memoryBytes)}`,
     ],
     ['tunnel', one.vtepAddress],
+    ['power', one.power === null ? 'not under control' : one.power.redfish],
+    [
+      'stops',
+      one.stopsWithinMs === null
+        ? 'nothing guarantees that it stops its sets when its lease ends'
+        : `its sets within ${one.stopsWithinMs / 1_000} s after its lease`,
+    ],
     ['server', one.serverName],
     ['boot', one.bootId],
     ['age', age(clock, one.createdAtMs)],
   ])
-  return title + fields + (inventory === null ? '' : machineText(inventory))
+  const machine = inventory === null ? '' : machineText(inventory)
+  return title + fields + fenceText(context, one) + machine
 }
 
 function machineText(inventory: NonNullable<Host['inventory']>): string {

@@ -15,6 +15,7 @@ const kinds = [
   'image',
   'set',
   'operation',
+  'brake',
 ] as const satisfies readonly WatchKind[]
 
 interface WatchOptions {

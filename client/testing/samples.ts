@@ -143,6 +143,7 @@ export const sampleSet: SetView = {
     decidedAtMs: SAMPLE_TIME_MS,
     rejected: [{ host: 'host-2', reason: 'memory: 128 MiB wanted, 64 MiB free' }],
   },
+  moved: null,
   ...made,
 }
 
@@ -185,6 +186,10 @@ export const sampleHost: Host = {
   reason: null,
   since: SAMPLE_TIME_MS,
   cordoned: false,
+  maintenance: false,
+  fence: null,
+  power: null,
+  stopsWithinMs: 8_000,
   inventory: {
     cores: 4,
     memoryBytes: resources.memoryBytes,

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { id, idParams, labels, listOf, listQuery, name, reason, timeMs } from './common.ts'
+import { operation } from './operation.ts'
 import { defineRoute } from './route.ts'
 
 export const hostRole = z.enum(['compute', 'gateway', 'storage'])
@@ -25,7 +26,79 @@ export const hostInventory = z
   .meta({ id: 'HostInventory' })
 export type HostInventory = z.infer<typeof hostInventory>
 
-export const hostState = z.enum(['invited', 'joining', 'ready', 'unreachable'])
+export const hostState = z.enum([
+  'invited',
+  'joining',
+  'ready',
+  'unreachable',
+  'fenced',
+  'returning',
+])
+
+/** What is known of a host that was lost, and what is done about it. */
+export const hostFence = z
+  .object({
+    /**
+     * `looking`: neighbours and power are asked. `powering-off`, `waiting-for-lease`: what will prove that it stopped.
+     * `held`: the brake or a maintenance keeps it. `blocked`: nothing can prove it; an operator can. `fenced`: proven.
+     * `cleaning`: it is back and removes what was placed elsewhere meanwhile.
+     */
+    step: z.enum([
+      'looking',
+      'powering-off',
+      'waiting-for-lease',
+      'held',
+      'blocked',
+      'fenced',
+      'cleaning',
+    ]),
+    /** What is waited for, and what an operator can do. */
+    text: z.string().max(1_000),
+    silentSince: timeMs.nullable(),
+    neighbours: z.array(
+      z.object({
+        host: name,
+        /** `no-report`: it was asked and did not say. */
+        answer: z.enum(['silence', 'heard', 'no-report']),
+        /** What the lost host said of itself to this neighbour. */
+        lease: z.enum(['lasts', 'ended']).nullable(),
+        elsewhereRunning: z.int().nullable(),
+      }),
+    ),
+    /** `none`: its power is not under control. */
+    power: z.enum(['none', 'unknown', 'on', 'off']),
+    powerProblem: z.string().nullable(),
+    /** What proved that it stopped. */
+    by: z.enum(['power', 'lease', 'operator']).nullable(),
+    fencedAt: timeMs.nullable(),
+  })
+  .meta({ id: 'HostFence' })
+export type HostFence = z.infer<typeof hostFence>
+
+/** The management controller of a host. Its password is never shown. */
+export const hostPower = z
+  .object({
+    /** Address of the machine in the controller's Redfish service: 'https://10.0.0.9/redfish/v1/Systems/1'. */
+    redfish: z.string(),
+    user: z.string(),
+    /** SHA-256 of the controller's certificate, lower-case hex; null where it is on loopback without TLS. */
+    certificateSha256: z.string().nullable(),
+  })
+  .meta({ id: 'HostPower' })
+export type HostPower = z.infer<typeof hostPower>
+
+/** Holds all fencing while more of a zone or rack is lost at once than one believes. */
+export const brake = z
+  .object({
+    id,
+    /** 'zone zone-1' or 'rack zone-1/rack-2'. */
+    name: z.string(),
+    hosts: z.array(name),
+    reason,
+    since: timeMs,
+  })
+  .meta({ id: 'Brake' })
+export type Brake = z.infer<typeof brake>
 
 export const host = z
   .object({
@@ -40,6 +113,13 @@ export const host = z
     reason: reason.nullable(),
     since: timeMs,
     cordoned: z.boolean(),
+    /** Somebody works on it: it is never fenced without an operator's word. */
+    maintenance: z.boolean(),
+    /** Null while it is in service. */
+    fence: hostFence.nullable(),
+    power: hostPower.nullable(),
+    /** Within this time after its lease ended nothing with recovery `elsewhere` runs there; null: nothing guarantees it. */
+    stopsWithinMs: z.int().nullable(),
     inventory: hostInventory.nullable(),
     capacity: hostResources.nullable(),
     reserve: hostResources.nullable(),
@@ -53,6 +133,14 @@ export const host = z
   })
   .meta({ id: 'Host' })
 export type Host = z.infer<typeof host>
+
+export const hostPowerState = z
+  .object({
+    power: hostPower.nullable(),
+    state: z.enum(['none', 'unknown', 'on', 'off']),
+    problem: z.string().nullable(),
+  })
+  .meta({ id: 'HostPowerState' })
 
 export const hostInvited = z
   .object({
@@ -113,6 +201,66 @@ export const hostRoutes = {
     access: 'operator',
     params: idParams,
     reply: host,
+    status: 200,
+  }),
+  hostFence: defineRoute({
+    method: 'POST',
+    path: '/v1/hosts/:id/fence',
+    summary:
+      'Has a host proven stopped, so that its `elsewhere` sets are placed again: by power-off and verification, or by the operator’s word (`confirmOff`).',
+    access: 'operator',
+    params: idParams,
+    body: z.strictObject({
+      /** I have seen that it is off, or that nothing of it runs. */
+      confirmOff: z.boolean().default(false),
+      /** Switch it off although its agent is connected or neighbours hear it. */
+      force: z.boolean().default(false),
+    }),
+    reply: operation,
+    status: 202,
+  }),
+  hostPowerSet: defineRoute({
+    method: 'PUT',
+    path: '/v1/hosts/:id/power',
+    summary:
+      'Gives Nubo the management controller of a host (Redfish). The controller is asked at once, and refused if it does not answer or says that a connected host is off.',
+    access: 'operator',
+    params: idParams,
+    body: z.strictObject({
+      redfish: z.string().max(300),
+      user: z.string().min(1).max(64),
+      password: z.string().min(1).max(256),
+      /** Needed with https: SHA-256 of the controller's certificate as hex, colons allowed. */
+      certificateSha256: z.string().max(100).optional(),
+    }),
+    reply: host,
+    status: 200,
+  }),
+  hostPowerShow: defineRoute({
+    method: 'GET',
+    path: '/v1/hosts/:id/power',
+    summary: 'Asks the management controller of a host for its power state now.',
+    access: 'operator',
+    params: idParams,
+    reply: hostPowerState,
+    status: 200,
+  }),
+  hostPowerClear: defineRoute({
+    method: 'DELETE',
+    path: '/v1/hosts/:id/power',
+    summary: 'Forgets the management controller of a host and its password.',
+    access: 'operator',
+    params: idParams,
+    reply: host,
+    status: 200,
+  }),
+  brakeList: defineRoute({
+    method: 'GET',
+    path: '/v1/brakes',
+    summary: 'The brake that holds all fencing, if it is on: at most one.',
+    access: 'operator',
+    query: z.strictObject(listQuery),
+    reply: listOf(brake),
     status: 200,
   }),
   hostRemove: defineRoute({

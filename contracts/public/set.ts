@@ -164,6 +164,10 @@ export const set = z
         rejected: z.array(rejectedHost),
       })
       .nullable(),
+    /** The host that it had to leave last, and why; null if it never had to. */
+    moved: z
+      .object({ fromHost: name, fromEpoch: z.int(), atMs: timeMs, reason: z.string() })
+      .nullable(),
     createdAtMs: timeMs,
   })
   .meta({ id: 'Set' })

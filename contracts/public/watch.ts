@@ -12,6 +12,7 @@ export const watchKind = z.enum([
   'image',
   'set',
   'operation',
+  'brake',
 ])
 export type WatchKind = z.infer<typeof watchKind>
 

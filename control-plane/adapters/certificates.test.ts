@@ -11,7 +11,9 @@ import { x509 } from './x509.ts'
 const DAY_MS = 86_400_000
 const hostId = '01900000-0000-7000-8000-000000000001' as HostId // proof: a UUID; nothing else is asked of it
 
-function memorySecrets(): SecretStore {
+type Secrets = Pick<SecretStore, 'get' | 'putIfAbsent'>
+
+function memorySecrets(): Secrets {
   const kept = new Map<string, string>()
   return {
     get: async (name) => kept.get(name),
@@ -23,7 +25,7 @@ function memorySecrets(): SecretStore {
   }
 }
 
-function openAuthority(options: { secrets?: SecretStore; clock?: Clock } = {}) {
+function openAuthority(options: { secrets?: Secrets; clock?: Clock } = {}) {
   const { secrets = memorySecrets(), clock = systemClock } = options
   return openCertificateAuthority({ secrets, clock, random: systemRandom, region: 'test' })
 }

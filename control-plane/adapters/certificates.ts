@@ -27,7 +27,7 @@ const CA_SECRET = 'region-ca'
 const REGISTRY_SIGNER_SECRET = 'registry-signer'
 
 interface Deps {
-  readonly secrets: SecretStore
+  readonly secrets: Pick<SecretStore, 'get' | 'putIfAbsent'>
   readonly clock: Clock
   readonly random: Random
 }

@@ -7,7 +7,7 @@ import { silentLog } from '@nubo/runtime'
 import { World } from '../world/index.ts'
 import { FoundQueue, judgeFound, mergeReports, STALE_REPORTS_MAX } from './found.ts'
 import type { HostReport } from './needs.ts'
-import { change, gone, hostId, put, setId, setRow } from './testing/rows.ts'
+import { change, gone, hostId, hostRow, put, setId, setRow } from './testing/rows.ts'
 
 function foundSet(n: number, changes: Partial<FoundSet> = {}): FoundSet {
   return {
@@ -38,6 +38,7 @@ function start(record?: (report: HostReport) => Promise<void>) {
   const recorded: HostReport[] = []
   const violations: string[] = []
   const defects: unknown[] = []
+  const clean = { count: 0 }
   const queue = new FoundQueue({
     hostId: hostId(1),
     world,
@@ -50,13 +51,14 @@ function start(record?: (report: HostReport) => Promise<void>) {
         recorded.push(found)
       },
     },
+    onClean: async () => void (clean.count += 1),
     onViolation: (reason) => {
       violations.push(reason)
       queue.stop()
     },
     onDefect: (error) => void defects.push(error),
   })
-  return { clock, world, queue, recorded, violations, defects }
+  return { clock, world, queue, recorded, violations, defects, clean }
 }
 
 describe('a report of a set', () => {
@@ -127,6 +129,35 @@ describe('the reports of a session', () => {
     assert.deepEqual(recorded, [
       { sets: [foundSet(1)], full: true, mentioned: new Set([setId(1), setId(7)]) },
     ])
+  })
+
+  test('of a returning host show when nothing of an older placement is left on it', async () => {
+    const { clock, world, queue, clean } = start()
+    const say = async (...asked: Parameters<typeof report>): Promise<number> => {
+      queue.add(report(...asked))
+      await clock.advance(1)
+      return clean.count
+    }
+    change(world, put('host', hostRow(1, { state: 'ready' })))
+    assert.equal(await say([foundSet(1)], { full: true }), 0, 'nobody waits for it')
+    change(world, put('host', hostRow(1, { state: 'returning' })))
+    const stale = foundSet(2, { epoch: 1, state: 'stopped' })
+    const gone = foundSet(7, { state: 'running' })
+    assert.equal(await say([foundSet(1), stale, gone], { full: true }), 0)
+    assert.equal(await say([foundSet(2, { epoch: 1, state: 'absent' })]), 0)
+    assert.equal(await say([foundSet(1, { state: 'degraded' })]), 0)
+    assert.equal(await say([foundSet(7, { state: 'absent' })]), 1)
+  })
+
+  test('before all was told, show nothing', async () => {
+    const { clock, world, queue, clean } = start()
+    change(world, put('host', hostRow(1, { state: 'returning' })))
+    queue.add(report([foundSet(1)]))
+    await clock.advance(1)
+    assert.equal(clean.count, 0)
+    queue.add(report([foundSet(1)], { full: true }))
+    await clock.advance(1)
+    assert.equal(clean.count, 1)
   })
 
   test('what was refused in a full one was spoken of all the same', async () => {

@@ -54,6 +54,8 @@ export interface FoundQueueDeps {
   readonly log: Log
   /** Resolves when the previous session of this host has recorded its last report. */
   readonly after: () => Promise<void>
+  /** Nothing that the host has is of an older placement; told again with each report while the host is returning. */
+  readonly onClean: () => Promise<void>
   readonly onViolation: (reason: string) => void
   readonly onDefect: (error: unknown) => void
 }
@@ -66,6 +68,8 @@ export class FoundQueue {
   /** Parts of a full report whose last part has not come yet. */
   #parts: FoundReport | undefined
   #running: Promise<void> | undefined
+  /** What the host still has of placements that do not count; undefined until it has told everything. */
+  #leftovers: Set<string> | undefined
   #staleReports = 0
 
   constructor(deps: FoundQueueDeps) {
@@ -136,10 +140,13 @@ export class FoundQueue {
     }
     const sets = this.#admissible(report)
     if (this.#stop.signal.aborted || sets === undefined) return
-    if (sets.length === 0 && !report.full) return
+    this.#leftovers = leftoversAfter(world, { hostId, report, before: this.#leftovers })
+    const isClean = this.#leftovers?.size === 0 && world.host.get(hostId)?.state === 'returning'
+    if (sets.length === 0 && !report.full) return isClean ? this.#deps.onClean() : undefined
     // What was refused was spoken of all the same: it is not gone.
     const mentioned = new Set(report.sets.map((found) => found.id))
     await events.recordFound(hostId, { sets, full: report.full, mentioned })
+    if (isClean) await this.#deps.onClean()
   }
 
   /** Undefined after a violation. */
@@ -163,6 +170,25 @@ export class FoundQueue {
     onViolation('it goes on reporting epochs that do not count')
     return undefined
   }
+}
+
+/**
+ * What a host has of placements that are not its own (any more), after a report. Pure; undefined while the host has not
+ * said everything it has.
+ */
+export function leftoversAfter(
+  world: World,
+  said: { hostId: HostId; report: FoundReport; before: ReadonlySet<string> | undefined },
+): Set<string> | undefined {
+  const { hostId, report, before } = said
+  if (!report.full && before === undefined) return undefined
+  const left = new Set(report.full ? [] : before)
+  for (const found of report.sets) {
+    if (found.state === 'absent' || judgeFound(world, hostId, found) === 'current')
+      left.delete(found.id)
+    else left.add(found.id)
+  }
+  return left
 }
 
 /** The end of what no longer counts, or the echo of a set whose end was recorded, is no offence. */

@@ -35,7 +35,9 @@ export interface HostPresence {
   ): Promise<void>
   heard(hostId: HostId, sessionId: string): void
   /** Whether a heartbeat may be answered, which renews the host's lease. */
-  mayGrantLease(): boolean
+  mayGrantLease(hostId: HostId, sessionId: string): boolean
+  /** A host that returns after it was fenced has nothing of an older placement left. Idempotent. */
+  cleaned(hostId: HostId, sessionId: string): Promise<void>
 }
 
 /** Who may be there; fleet implements it. */

@@ -44,6 +44,7 @@ async function start() {
         },
         heard: () => undefined,
         mayGrantLease: () => true,
+        cleaned: async () => {},
       },
       membership: { isAdmitted: () => true },
       events: { recordFound: async () => undefined },

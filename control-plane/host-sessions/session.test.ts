@@ -90,6 +90,7 @@ async function start() {
       },
       heard: (id) => void heard.push(id),
       mayGrantLease: () => server.leases,
+      cleaned: async () => {},
     },
     membership: {
       isAdmitted: ({ hostId: id, serial }) =>

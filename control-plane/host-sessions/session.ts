@@ -134,6 +134,7 @@ export class HostSession {
       clock,
       log: this.#log,
       after: () => deps.previousIdle(this.hostId),
+      onClean: () => deps.presence.cleaned(this.hostId, this.id),
       onViolation: (reason) => this.#violation(reason),
       onDefect: (error) => this.#defect(error),
     })
@@ -330,7 +331,7 @@ export class HostSession {
         // Answers are small, but an agent that asks and asks and reads nothing would have them pile up here.
         if (this.#channel.bufferedBytes > UNREAD_BYTES_MAX) return
         // Without an answer the host moves on to a server that can record that it lives.
-        if (presence.mayGrantLease())
+        if (presence.mayGrantLease(this.hostId, this.id))
           this.send({
             type: 'heartbeat-answer',
             sequence: message.sequence,

@@ -36,6 +36,16 @@ CREATE TABLE audit (
     CONSTRAINT audit_outcome_check CHECK ((outcome = ANY (ARRAY['done'::text, 'refused'::text])))
 );
 
+CREATE TABLE brake (
+    id uuid NOT NULL,
+    only_row boolean DEFAULT true NOT NULL,
+    name text NOT NULL,
+    hosts jsonb NOT NULL,
+    reason jsonb NOT NULL,
+    since_ms bigint NOT NULL,
+    CONSTRAINT brake_only_row_check CHECK (only_row)
+);
+
 CREATE TABLE feed (
     revision bigint NOT NULL,
     sequence integer NOT NULL,
@@ -69,13 +79,21 @@ CREATE TABLE host (
     server_name text,
     session_id uuid,
     created_at_ms bigint NOT NULL,
-    CONSTRAINT host_state_check CHECK ((state = ANY (ARRAY['invited'::text, 'joining'::text, 'ready'::text, 'unreachable'::text])))
+    stops_within_ms integer,
+    probe_address text,
+    maintenance boolean DEFAULT false NOT NULL,
+    fence jsonb,
+    fence_asked jsonb,
+    must_clean boolean DEFAULT false NOT NULL,
+    power jsonb,
+    CONSTRAINT host_state_check CHECK ((state = ANY (ARRAY['invited'::text, 'joining'::text, 'ready'::text, 'unreachable'::text, 'fenced'::text, 'returning'::text])))
 );
 
 CREATE TABLE host_liveness (
     host_id uuid NOT NULL,
-    session_id uuid NOT NULL,
-    heard_at_ms bigint NOT NULL
+    session_id uuid,
+    heard_at_ms bigint NOT NULL,
+    beats bigint DEFAULT 0 NOT NULL
 );
 
 CREATE TABLE image (
@@ -203,6 +221,7 @@ CREATE TABLE set (
     epoch integer DEFAULT 0 NOT NULL,
     placement jsonb,
     created_at_ms bigint NOT NULL,
+    moved jsonb,
     CONSTRAINT set_check CHECK (((host_id IS NULL) OR (epoch >= 1))),
     CONSTRAINT set_generation_check CHECK ((generation >= 1)),
     CONSTRAINT set_recovery_check CHECK ((recovery = ANY (ARRAY['local'::text, 'elsewhere'::text]))),
@@ -257,6 +276,12 @@ ALTER TABLE ONLY address_rest
 
 ALTER TABLE ONLY audit
     ADD CONSTRAINT audit_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY brake
+    ADD CONSTRAINT brake_only_row UNIQUE (only_row);
+
+ALTER TABLE ONLY brake
+    ADD CONSTRAINT brake_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY feed
     ADD CONSTRAINT feed_pkey PRIMARY KEY (revision, sequence);

@@ -91,6 +91,16 @@ export const sampleRows: readonly (readonly [table: string, row: SampleRow])[] =
       ...createdAt,
     },
   ],
+  [
+    'brake',
+    {
+      id: sampleId(12),
+      name: 'zone zone-1',
+      hosts: ['h1', 'h2'],
+      reason: { code: 'HOST_UNREACHABLE', text: 'too many' },
+      since_ms: 1_000,
+    },
+  ],
   ['host_liveness', { host_id: host, session_id: sampleId(8), heard_at_ms: 1_000 }],
   [
     'network',

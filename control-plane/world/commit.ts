@@ -56,6 +56,7 @@ const tableOfKind: Record<WorldKind, string> = {
   setFound: 'set_found',
   port: 'port',
   operation: 'operation',
+  brake: 'brake',
 }
 
 /**

@@ -16,6 +16,7 @@ export { insertQuota, type Usage } from './quota.ts'
 export { createRecorder, type Recorder } from './recorder.ts'
 export {
   type AccountRow,
+  type BrakeRow,
   type HostRow,
   type ImageRow,
   type MemberRow,
@@ -33,7 +34,9 @@ export {
   type HostResources,
   type QuotaLimits,
   type QuotaTable,
+  type FenceAsked,
   type SetContainer,
+  type SetMoved,
   type SetPlacement,
   type SetPlacementRule,
   type Tables,

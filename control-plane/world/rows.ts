@@ -15,3 +15,4 @@ export type SetRow = Row<'set'>
 export type SetFoundRow = Row<'setFound'>
 export type PortRow = Row<'port'>
 export type OperationRow = Row<'operation'>
+export type BrakeRow = Row<'brake'>

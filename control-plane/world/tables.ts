@@ -14,7 +14,9 @@ import type {
 } from '@nubo/base'
 import type {
   Host,
+  HostFence,
   HostInventory,
+  HostPower,
   OperationState,
   QuotaResource,
   Reason,
@@ -86,6 +88,27 @@ export interface HostTable {
   serverName: string | null
   sessionId: string | null
   createdAtMs: number
+  stopsWithinMs: number | null
+  probeAddress: string | null
+  maintenance: Generated<boolean>
+  fence: Json<HostFence> | null
+  fenceAsked: Json<FenceAsked> | null
+  mustClean: Generated<boolean>
+  power: Json<HostPower> | null
+}
+
+/** An operator wants the host fenced; counts while the operation is open. */
+export interface FenceAsked {
+  readonly operationId: OperationId
+  readonly force: boolean
+}
+
+export interface BrakeTable {
+  id: string
+  name: string
+  hosts: Json<readonly string[]>
+  reason: Json<Reason>
+  sinceMs: number
 }
 
 export interface HostResources {
@@ -165,6 +188,15 @@ export interface SetTable {
   epoch: Generated<number>
   placement: Json<SetPlacement> | null
   createdAtMs: number
+  moved: Json<SetMoved> | null
+}
+
+/** Why a set left the host that it was on before. */
+export interface SetMoved {
+  readonly fromHost: string
+  readonly fromEpoch: number
+  readonly atMs: number
+  readonly reason: string
 }
 
 export interface SetFoundTable {
@@ -256,6 +288,7 @@ export interface WorldTables {
   setFound: SetFoundTable
   port: PortTable
   operation: OperationTable
+  brake: BrakeTable
 }
 
 /** All tables, for queries. */
@@ -270,8 +303,13 @@ export interface Tables extends WorldTables {
     body: Json<Record<string, unknown>> | null
   }
   secret: { name: string; sealed: string; createdAtMs: number }
-  hostLiveness: { hostId: HostId; sessionId: string; heardAtMs: number }
   quota: QuotaTable
   audit: AuditTable
+  hostLiveness: {
+    hostId: HostId
+    sessionId: string | null
+    heardAtMs: number
+    beats: Generated<number>
+  }
   addressRest: { subnetId: SubnetId; address: string; untilMs: number }
 }

@@ -3,6 +3,7 @@ import { Collection } from './collection.ts'
 import type { WorldKind } from './commit.ts'
 import { outlineOf, type PastChangeSet } from './outline.ts'
 import type {
+  BrakeRow,
   HostRow,
   ImageRow,
   MemberRow,
@@ -55,8 +56,9 @@ export class World {
     project: (row) => row.projectId ?? '',
     account: (row) => row.accountId,
   })
-  readonly host = new Collection<HostRow, 'name' | 'server'>({
+  readonly host = new Collection<HostRow, 'name' | 'server' | 'lost'>({
     name: (row) => row.name,
+    lost: (row) => (row.fence === null && row.fenceAsked === null ? null : 'yes'),
     server: (row) => row.serverName,
   })
   readonly network = new Collection<NetworkRow, 'name' | 'project'>({
@@ -96,6 +98,7 @@ export class World {
     resource: (row) => row.resourceId,
     open: (row) => (row.endedAtMs === null ? 'yes' : null),
   })
+  readonly brake = new Collection<BrakeRow, never>({})
 
   readonly #clock: Clock
   readonly #listeners = new Set<(changes: ChangeSet) => void>()

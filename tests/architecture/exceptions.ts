@@ -43,7 +43,7 @@ export const exceptions: readonly Exception[] = [
   {
     rule: 'sql-in-store',
     path: 'control-plane/domains/fleet/secrets.ts',
-    count: 2,
+    count: 4,
     reason: 'is the store of the table `secret`, sealing included; nothing else touches the table',
   },
   {

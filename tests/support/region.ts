@@ -17,6 +17,7 @@ import {
   HostListener,
   openCertificateAuthority,
   SEALING_KEY_BYTES,
+  type PowerControl,
   type Region,
   type RegionDeps,
   type Tables,
@@ -62,6 +63,8 @@ export interface TestRegionOptions {
   readonly servers?: 0 | 1 | 2
   readonly limits?: HttpServerOptions<unknown>['limits']
   readonly quotaDefaults?: RegionDeps['quotaDefaults']
+  /** Management controllers of its hosts; none by default. */
+  readonly power?: PowerControl
 }
 
 /**
@@ -166,6 +169,7 @@ export class TestRegion {
       log: this.#options.log ?? silentLog,
       limits: this.#options.limits,
       quotaDefaults: this.#options.quotaDefaults,
+      power: this.#options.power,
     })
     this.#servers.push(server)
     return server
@@ -193,6 +197,7 @@ interface StartAsked {
   readonly log: Log
   readonly limits: TestRegionOptions['limits']
   readonly quotaDefaults: TestRegionOptions['quotaDefaults']
+  readonly power: TestRegionOptions['power']
 }
 
 async function startServer(test: TestRegion, asked: StartAsked): Promise<TestServer> {
@@ -222,6 +227,7 @@ async function startServer(test: TestRegion, asked: StartAsked): Promise<TestSer
     uploadFolder: join(test.folder, 'uploads'),
     overcommit: { cpu: 4, memory: 1 },
     quotaDefaults: asked.quotaDefaults,
+    ...(asked.power === undefined ? {} : { power: asked.power }),
   })
   await region.start()
   const hosts = new HostListener({

@@ -6,7 +6,7 @@ import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createClient, type Client } from '@nubo/client'
-import type { SetView } from '@nubo/contracts'
+import type { Host, SetView } from '@nubo/contracts'
 import { createLab, type Lab, type LabStatus, type ProcessStatus } from '@nubo/lab'
 import { findProcess, signalProcess, systemClock, systemRandom } from '@nubo/runtime'
 import { DockerClient } from '@nubo/wire-docker'
@@ -115,7 +115,7 @@ export class TestCloud {
     await this.runsAgain(name, await this.kill(name))
   }
 
-  async hostIs(name: string, state: 'ready' | 'unreachable'): Promise<void> {
+  async hostIs(name: string, state: Host['state']): Promise<void> {
     await waitUntil(
       () => this.operator.hostShow({ params: { id: name } }),
       (host) => host.state === state,

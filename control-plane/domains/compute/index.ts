@@ -1,4 +1,5 @@
 export { type ImageResolver, type StreamBroker } from './needs.ts'
+export { evacuateFenced, releaseFrom } from './reconcilers/evacuate.ts'
 export { placeSets } from './reconcilers/place.ts'
 export { isSettled, settleSetOperations } from './reconcilers/settle.ts'
 export { recordFound } from './reports.ts'

@@ -159,6 +159,7 @@ function setCreation(deps: ComputeDeps) {
         hostId: null,
         epoch: 0,
         placement: null,
+        moved: null,
         createdAtMs: clock.nowMs(),
       }
       const attachPort = preparePort(project, asked, row.id)

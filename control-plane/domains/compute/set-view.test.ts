@@ -33,6 +33,13 @@ const host: HostRow = {
   serverName: null,
   sessionId: null,
   createdAtMs: 1,
+  stopsWithinMs: null,
+  probeAddress: null,
+  maintenance: false,
+  fence: null,
+  fenceAsked: null,
+  mustClean: false,
+  power: null,
 }
 
 function set(change: Partial<SetRow> = {}): SetRow {
@@ -53,6 +60,7 @@ function set(change: Partial<SetRow> = {}): SetRow {
     epoch: 3,
     placement: { score: 0, decidedAtMs: 7, reason: null, rejected: [] },
     createdAtMs: 6,
+    moved: null,
     ...change,
   }
 }

@@ -28,7 +28,8 @@ export function standingOf(
       sinceMs: set.createdAtMs,
     }
   }
-  if (host.state !== 'ready') {
+  // A host that returns is connected: what it says of its own sets counts.
+  if (host.state !== 'ready' && host.state !== 'returning') {
     const text = `host ${host.name} is ${host.state}${host.reason === null ? '' : `: ${host.reason.text}`}`
     return {
       state: set.wanted === 'removed' ? 'removing' : 'unknown',
@@ -117,6 +118,7 @@ export function setView(world: World, set: SetRow): SetView {
             decidedAtMs: set.placement.decidedAtMs,
             rejected: [...set.placement.rejected],
           },
+    moved: set.moved,
     createdAtMs: set.createdAtMs,
   }
 }

@@ -1,5 +1,6 @@
 import { PlatformError, type HostId, type SetId } from '@nubo/base'
 import type { FoundSet } from '@nubo/contracts/host'
+import { sql } from 'kysely'
 import type { HostRow, SetFoundRow, SetPlacement, SetRow, Touched, Tx } from '../../world/index.ts'
 
 /** Keeps the images of a set from being removed while it is created. NOT_FOUND if one has gone meanwhile. */
@@ -31,6 +32,7 @@ export async function insertSet(tx: Tx, touched: Touched, row: SetRow): Promise<
       containers: JSON.stringify(row.containers),
       placementRule: JSON.stringify(row.placementRule),
       placement: row.placement === null ? null : JSON.stringify(row.placement),
+      moved: row.moved === null ? null : JSON.stringify(row.moved),
     })
     .execute()
   touched.touch('set', row.id)
@@ -148,6 +150,41 @@ export async function recordNotPlaced(
     .where('hostId', 'is', null)
     .execute()
   touched.touch('set', change.id)
+}
+
+/** Everything `elsewhere` on a host waits for a place again; what its host said last no longer counts. */
+export async function releaseSets(
+  tx: Tx,
+  touched: Touched,
+  change: { host: HostRow; atMs: number; reason: string },
+): Promise<SetId[]> {
+  const { host, atMs, reason } = change
+  const placement: SetPlacement = {
+    score: 0,
+    decidedAtMs: null,
+    reason: { code: 'HOST_FENCED', text: `${reason}; waits to be placed` },
+    rejected: [],
+  }
+  const rows = await tx
+    .updateTable('set')
+    .set({
+      hostId: null,
+      placement: JSON.stringify(placement),
+      moved: sql`jsonb_build_object('fromHost', ${host.name}::text, 'fromEpoch', epoch, 'atMs', ${atMs}::bigint, 'reason', ${reason}::text)`,
+    })
+    .where('hostId', '=', host.id)
+    .where('recovery', '=', 'elsewhere')
+    .where('wanted', '!=', 'removed')
+    .returning('id')
+    .execute()
+  const ids = rows.map(({ id }) => id)
+  if (ids.length === 0) return ids
+  await tx.deleteFrom('setFound').where('id', 'in', ids).execute()
+  for (const id of ids) {
+    touched.touch('set', id)
+    touched.touch('setFound', id)
+  }
+  return ids
 }
 
 /** The row, kept from changing until the transaction ends; undefined unless the set is on this host in this epoch. */

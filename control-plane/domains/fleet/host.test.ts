@@ -30,6 +30,13 @@ const host: HostRow = {
   serverName: null,
   sessionId: null,
   createdAtMs: 1,
+  stopsWithinMs: null,
+  probeAddress: null,
+  maintenance: false,
+  fence: null,
+  fenceAsked: null,
+  mustClean: false,
+  power: null,
 }
 
 function setOn(hostId: HostRow['id'] | null, changes: Partial<SetRow>): SetRow {
@@ -49,6 +56,7 @@ function setOn(hostId: HostRow['id'] | null, changes: Partial<SetRow>): SetRow {
     hostId,
     epoch: 1,
     placement: null,
+    moved: null,
     createdAtMs: 1,
     ...changes,
   }

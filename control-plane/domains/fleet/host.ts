@@ -1,13 +1,15 @@
 import { PlatformError } from '@nubo/base'
-import type { Host, Reason } from '@nubo/contracts'
-import type { HostResources, HostRow, World } from '../../world/index.ts'
+import type { Brake, Host, Reason } from '@nubo/contracts'
+import type { BrakeRow, HostResources, HostRow, World } from '../../world/index.ts'
 
 /** So many names are listed when a removal is refused. */
 const NAMES_SHOWN_MAX = 10
 
 /**
  * States of a host: `invited` (a token was given) → `joining` (it has a certificate) → `ready` (its agent is or was just
- * connected) ↔ `unreachable` (nothing was heard for too long). A new token or a new join of a known host changes no state.
+ * connected) ↔ `unreachable` (nothing was heard for too long) → `fenced` (proven stopped; its `elsewhere` sets are placed
+ * again) → `returning` (connected, until nothing of an older placement is left on it) → `ready`. A new token or a new join
+ * of a known host changes no state.
  */
 export function hostView(world: World, row: HostRow): Host {
   const sets = placedSets(world, row)
@@ -23,6 +25,10 @@ export function hostView(world: World, row: HostRow): Host {
     reason: reasonOf(row),
     since: row.sinceMs,
     cordoned: row.cordoned,
+    maintenance: row.maintenance,
+    fence: row.fence,
+    power: row.power,
+    stopsWithinMs: row.stopsWithinMs,
     inventory: row.inventory,
     capacity: row.capacity,
     reserve: row.reserve,
@@ -33,6 +39,11 @@ export function hostView(world: World, row: HostRow): Host {
     serverName: row.serverName,
     createdAtMs: row.createdAtMs,
   }
+}
+
+export function brakeView(row: BrakeRow): Brake {
+  const { id, name, hosts, reason, sinceMs } = row
+  return { id, name, hosts: [...hosts], reason, since: sinceMs }
 }
 
 /** What the sets placed on a host may take, running or not; sets that are going away no longer count. */
@@ -91,7 +102,10 @@ export function inUse(
       host: host.name,
       sets: names(users.sets),
       ports: names(users.ports),
-      next: 'remove its sets and unbind its ports first; keep new ones away with `nubo host cordon`',
+      next:
+        host.state === 'fenced'
+          ? 'these sets run nowhere else (recovery local): remove them with `nubo set rm`, or let the host return'
+          : 'remove its sets and unbind its ports first; keep new ones away with `nubo host cordon`',
     },
     {
       message:

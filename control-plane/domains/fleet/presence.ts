@@ -1,16 +1,16 @@
 import { every, PlatformError, type Clock, type HostId, type Timer } from '@nubo/base'
-import { HEARTBEAT_PERIOD_MS, type Hello } from '@nubo/contracts/host'
+import type { Hello } from '@nubo/contracts/host'
 import type { Database, Log } from '@nubo/runtime'
 import type { Recorder, Tables } from '../../world/index.ts'
-import { connectedHostWithVtep, lockHost, recordArrival, recordHeard, type Heard } from './store.ts'
-
-/** Heartbeats are written in one statement so often; they never enter the feed. */
-const RECORD_PERIOD_MS = HEARTBEAT_PERIOD_MS
-/**
- * A lease is good only if the record knows that the host was heard: whoever decides that a host is dead looks there.
- * So a server that could not write for this long grants none, and its hosts move on to one that can.
- */
-const RECORD_STALE_MAX_MS = 5 * RECORD_PERIOD_MS
+import { RECORD_PERIOD_MS, RECORD_STALE_MAX_MS } from './lease.ts'
+import {
+  connectedHostWithVtep,
+  lockHost,
+  recordArrival,
+  recordCleaned,
+  recordHeard,
+  type Heard,
+} from './store.ts'
 
 export interface PresenceDeps {
   readonly database: Database<Tables>
@@ -22,7 +22,8 @@ export interface PresenceDeps {
 /** Who is connected to this server and when they were last heard. */
 export interface Presence {
   /**
-   * The agent said hello. When this resolves, the world has the host as `ready` with this session.
+   * The agent said hello. When this resolves, the world has the host as `ready` with this session; or as `returning`, if
+   * it was fenced and has not shown yet that nothing of an older placement is left on it.
    * Errors: NOT_FOUND if it was removed; NOT_ALLOWED_NOW if another connected host has its tunnel address.
    */
   connected(
@@ -32,8 +33,10 @@ export interface Presence {
   ): Promise<void>
   /** The end of a session is not recorded: if the host does not come back, its silence is noticed. */
   heard(hostId: HostId, sessionId: string): void
-  /** See RECORD_STALE_MAX_MS. */
-  mayGrantLease(): boolean
+  /** Whether the record has a heartbeat of this session that is young enough; see RECORD_STALE_MAX_MS. */
+  mayGrantLease(hostId: HostId, sessionId: string): boolean
+  /** In this session the host has reported all it has, and nothing of it is of an older placement. Idempotent. */
+  cleaned(hostId: HostId, sessionId: string): Promise<void>
   start(): void
   /** Writes what was heard last. */
   stop(): Promise<void>
@@ -42,16 +45,21 @@ export interface Presence {
 export function createPresence(deps: PresenceDeps): Presence {
   const { database, recorder, clock, log } = deps
   let unrecorded = new Map<HostId, Heard>()
-  let recordedAtMs = clock.monotonicMs()
+  /** Of each host the session whose heartbeat was confirmed last, and when the write of it began. */
+  const confirmed = new Map<HostId, { sessionId: string; sinceMs: number }>()
   let timer: Timer | undefined
 
   async function record(): Promise<void> {
     const batch = unrecorded
     if (batch.size === 0) return
     unrecorded = new Map()
+    const sinceMs = clock.monotonicMs()
     try {
-      await recordHeard(database.query, [...batch.values()])
-      recordedAtMs = clock.monotonicMs()
+      const hosts = new Set(await recordHeard(database.query, [...batch.values()]))
+      for (const [hostId, { sessionId }] of batch)
+        // Not confirmed: the host was removed or given up, or has a newer session. Its agent must say hello again.
+        if (hosts.has(hostId)) confirmed.set(hostId, { sessionId, sinceMs })
+        else if (confirmed.get(hostId)?.sessionId === sessionId) confirmed.delete(hostId)
     } catch (error) {
       for (const [hostId, heard] of batch)
         if (!unrecorded.has(hostId)) unrecorded.set(hostId, heard)
@@ -61,6 +69,7 @@ export function createPresence(deps: PresenceDeps): Presence {
 
   return {
     connected: async (hostId, hello, by) => {
+      const sinceMs = clock.monotonicMs()
       await recorder.write(async (tx, touched) => {
         const row = await lockHost(tx, hostId)
         if (row === undefined) throw new PlatformError('NOT_FOUND', { kind: 'host', host: hostId })
@@ -76,16 +85,28 @@ export function createPresence(deps: PresenceDeps): Presence {
             { message: `Host ${other} has the tunnel address ${vtepAddress} already.` },
           )
         }
-        await recordArrival(tx, touched, { hostId, hello, ...by, atMs: clock.nowMs() })
+        await recordArrival(tx, touched, { host: row, hello, ...by, atMs: clock.nowMs() })
       })
-      recordedAtMs = clock.monotonicMs()
+      confirmed.set(hostId, { sessionId: by.sessionId, sinceMs })
     },
 
     heard: (hostId, sessionId) => {
       unrecorded.set(hostId, { hostId, sessionId, atMs: clock.nowMs() })
     },
 
-    mayGrantLease: () => clock.monotonicMs() - recordedAtMs <= RECORD_STALE_MAX_MS,
+    mayGrantLease: (hostId, sessionId) => {
+      const last = confirmed.get(hostId)
+      return (
+        last?.sessionId === sessionId && clock.monotonicMs() - last.sinceMs <= RECORD_STALE_MAX_MS
+      )
+    },
+
+    cleaned: async (hostId, sessionId) => {
+      const isReady = await recorder.write((tx, touched) =>
+        recordCleaned(tx, touched, { hostId, sessionId, atMs: clock.nowMs() }),
+      )
+      if (isReady) log.info('a host that was fenced is back in service', { hostId })
+    },
 
     start: () => {
       timer ??= every(clock, RECORD_PERIOD_MS, record)

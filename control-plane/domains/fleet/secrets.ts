@@ -9,6 +9,10 @@ export interface SecretStore {
   get(name: string): Promise<string | undefined>
   /** What is stored, or else what `make` gives. Of several servers that ask at once, all get the one that was first. */
   putIfAbsent(name: string, make: () => Promise<string>): Promise<string>
+  /** In place of the one before. */
+  put(name: string, text: string): Promise<void>
+  /** Idempotent. */
+  remove(name: string): Promise<void>
 }
 
 export const SEALING_KEY_BYTES = 32
@@ -49,6 +53,17 @@ export function createSecretStore(deps: {
       const stored = await get(name)
       if (stored === undefined) throw new Error(`secret ${name} vanished`)
       return stored
+    },
+    put: async (name, text) => {
+      const sealed = seal({ key, name, text, nonce: random.bytes(NONCE_BYTES) })
+      await database.query
+        .insertInto('secret')
+        .values({ name, sealed, createdAtMs: clock.nowMs() })
+        .onConflict((conflict) => conflict.column('name').doUpdateSet({ sealed }))
+        .execute()
+    },
+    remove: async (name) => {
+      await database.query.deleteFrom('secret').where('name', '=', name).execute()
     },
   }
 }

@@ -5,7 +5,7 @@ import { violatedConstraint, type Log } from '@nubo/runtime'
 import type { HostRow, Recorder, World } from '../../world/index.ts'
 import { newSecret, secretSha256 } from '../identity/index.ts'
 import { inUse, requireUnused } from './host.ts'
-import type { CertificateAuthority } from './needs.ts'
+import type { CertificateAuthority, PowerControl } from './needs.ts'
 import { deleteHost, setCordoned, upsertInvitation } from './store.ts'
 
 export const INVITATION_VALIDITY_MS = 15 * 60_000
@@ -17,6 +17,7 @@ export interface ServiceDeps {
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
+  readonly power: Pick<PowerControl, 'keepPassword'>
   readonly region: string
   /** Host contract addresses of all servers of the region, 'address:port'; they go into join tokens. */
   readonly hostContractServers: readonly string[]
@@ -34,7 +35,7 @@ export type FleetService = ReturnType<typeof createFleetService>
 
 /** What operators do with hosts. */
 export function createFleetService(deps: ServiceDeps) {
-  const { world, recorder, certificates, clock, random, log } = deps
+  const { world, recorder, certificates, clock, random, log, power } = deps
 
   /** By id or name; NOT_FOUND. */
   function find(nameOrId: string): HostRow {
@@ -91,6 +92,7 @@ export function createFleetService(deps: ServiceDeps) {
           const sets = world.set.by('host', row.id)
           throw inUse(row, { sets, ports: world.port.by('host', row.id) }, error)
         })
+      await power.keepPassword(row.id, null)
       log.info('a host was removed', { host: row.name, hostId: row.id })
       return row
     },

@@ -1,8 +1,10 @@
 import type { HostId } from '@nubo/base'
+import type { HostFence, HostPower, Reason } from '@nubo/contracts'
 import type { Hello } from '@nubo/contracts/host'
 import type { Database } from '@nubo/runtime'
 import { sql } from 'kysely'
-import type { HostRow, Tables, Touched, Tx } from '../../world/index.ts'
+import type { BrakeRow, FenceAsked, HostRow, Tables, Touched, Tx } from '../../world/index.ts'
+import type { Evacuation } from './needs.ts'
 
 export interface Invitation {
   readonly host: Pick<HostRow, 'id' | 'name' | 'region' | 'zone' | 'rack' | 'roles' | 'labels'>
@@ -100,7 +102,8 @@ export async function deleteHost(tx: Tx, touched: Touched, id: HostId): Promise<
 }
 
 export interface Arrival {
-  readonly hostId: HostId
+  /** The row, locked. */
+  readonly host: HostRow
   readonly hello: Hello
   readonly serverName: string
   readonly sessionId: string
@@ -122,33 +125,75 @@ export async function connectedHostWithVtep(
     .select('name')
     .where('vtepAddress', '=', asked.vtepAddress)
     .where('id', '!=', asked.notId)
-    .where('state', '=', 'ready')
+    .where('state', 'in', ['ready', 'returning'])
     .executeTakeFirst()
   return row?.name
 }
 
-/** The host is there. Its state changes only if it was not `ready`, so a quick reconnection shows nothing. */
+/**
+ * The host is there. Its state changes only if it was not `ready`, so a quick reconnection shows nothing. One that was
+ * fenced is `returning` until it has shown that nothing of an older placement is left on it (recordCleaned).
+ */
 export async function recordArrival(tx: Tx, touched: Touched, arrival: Arrival): Promise<void> {
-  const { hostId, hello, serverName, sessionId, atMs } = arrival
+  const { host, hello, serverName, sessionId, atMs } = arrival
+  const hostId = host.id
+  const state = host.mustClean ? 'returning' : 'ready'
+  const cleaning = host.mustClean ? cleaningOf(host) : { fence: null, reason: null }
   await tx
     .updateTable('host')
     .set({
-      state: 'ready',
-      reason: null,
-      sinceMs: sql`case when state = 'ready' then since_ms else ${atMs}::bigint end`,
+      state,
+      reason: cleaning.reason === null ? null : JSON.stringify(cleaning.reason),
+      fence: cleaning.fence === null ? null : JSON.stringify(cleaning.fence),
+      sinceMs: host.state === state ? host.sinceMs : atMs,
       inventory: JSON.stringify(hello.inventory),
       capacity: JSON.stringify(hello.capacity),
       reserve: JSON.stringify(hello.reserve),
       bootId: hello.bootId,
       vtepAddress: hello.vtepAddress,
       underlayMtuBytes: hello.underlayMtuBytes,
+      stopsWithinMs: hello.stopsWithinMs,
+      probeAddress: hello.probeAddress,
       serverName,
       sessionId,
     })
     .where('id', '=', hostId)
     .execute()
-  await recordHeard(tx, [{ hostId, sessionId, atMs }])
+  await sql`
+    insert into host_liveness (host_id, session_id, heard_at_ms, beats) values (${hostId}, ${sessionId}, ${atMs}, 1)
+    on conflict (host_id) do update
+    set session_id = excluded.session_id, heard_at_ms = excluded.heard_at_ms, beats = host_liveness.beats + 1`.execute(
+    tx,
+  )
   touched.touch('host', hostId)
+}
+
+function cleaningOf({ fence }: HostRow): { fence: HostFence | null; reason: Reason } {
+  const fencedAt = fence?.fencedAt ?? null
+  const at = fencedAt === null ? '' : ` ${new Date(fencedAt).toISOString()}`
+  const text = `It was fenced${at} and is back; it takes instances again once it has removed what was placed elsewhere meanwhile.`
+  return {
+    fence: fence === null ? null : { ...fence, step: 'cleaning', text },
+    reason: { code: 'HOST_FENCED', text },
+  }
+}
+
+/** A returning host has nothing of an older placement left. False if this is not its session, or it is not returning. */
+export async function recordCleaned(
+  tx: Tx,
+  touched: Touched,
+  cleaned: { hostId: HostId; sessionId: string; atMs: number },
+): Promise<boolean> {
+  const done = await tx
+    .updateTable('host')
+    .set({ state: 'ready', mustClean: false, reason: null, fence: null, sinceMs: cleaned.atMs })
+    .where('id', '=', cleaned.hostId)
+    .where('state', '=', 'returning')
+    .where('sessionId', '=', cleaned.sessionId)
+    .executeTakeFirst()
+  if (done.numUpdatedRows === 0n) return false
+  touched.touch('host', cleaned.hostId)
+  return true
 }
 
 export interface Heard {
@@ -157,28 +202,49 @@ export interface Heard {
   readonly atMs: number
 }
 
-/** Not part of the feed. Hosts that were removed meanwhile are left out. */
-export async function recordHeard(query: Pick<Tx, 'getExecutor'>, heard: readonly Heard[]) {
-  if (heard.length === 0) return
-  // One order for all servers, so that two batches cannot wait for each other.
-  const sorted = heard.toSorted((a, b) => (a.hostId < b.hostId ? -1 : 1))
-  await sql`
-    insert into host_liveness (host_id, session_id, heard_at_ms)
-    select host.id, u.session_id, u.at_ms
-    from unnest(${sorted.map((h) => h.hostId)}::uuid[], ${sorted.map((h) => h.sessionId)}::uuid[], ${sorted.map((h) => h.atMs)}::bigint[])
-      as u (host_id, session_id, at_ms)
-    join host on host.id = u.host_id
-    on conflict (host_id) do update set session_id = excluded.session_id, heard_at_ms = excluded.heard_at_ms
-    where host_liveness.heard_at_ms <= excluded.heard_at_ms`.execute(query)
+/**
+ * Not part of the feed. Counts only for the session that the record has as the host's present one; returns the hosts
+ * for which it did. Rows are locked in one order, so that two batches cannot wait for each other, and a host that is
+ * given up at this very moment is either heard before that or not counted.
+ */
+export async function recordHeard(
+  query: Pick<Tx, 'getExecutor'>,
+  heard: readonly Heard[],
+): Promise<HostId[]> {
+  if (heard.length === 0) return []
+  const reply = await sql<{ hostId: HostId }>`
+    with said as (
+      select * from unnest(${heard.map((h) => h.hostId)}::uuid[], ${heard.map((h) => h.sessionId)}::uuid[], ${heard.map((h) => h.atMs)}::bigint[])
+        as u (host_id, session_id, at_ms)
+    ), due as (
+      select l.host_id, said.at_ms from host_liveness l join said on said.host_id = l.host_id and said.session_id = l.session_id
+      order by l.host_id for update of l
+    )
+    update host_liveness l set beats = l.beats + 1, heard_at_ms = due.at_ms from due where l.host_id = due.host_id
+    returning l.host_id`.execute(query)
+  return reply.rows.map(({ hostId }) => hostId)
 }
 
-/** When each host was last heard, by any server. */
-export async function readHeard(database: Database<Tables>): Promise<Map<HostId, number>> {
-  const rows = await database.query
-    .selectFrom('hostLiveness')
-    .select(['hostId', 'heardAtMs'])
-    .execute()
-  return new Map(rows.map((row) => [row.hostId, row.heardAtMs]))
+/** What the record says of one host: `value` is another after each heartbeat, whatever the clocks of servers say. */
+export interface LivenessRecord {
+  readonly value: string
+  readonly heardAtMs: number
+}
+
+/** Of every host that was ever connected. Servers of an older version change only the time, so it is part of the value. */
+export async function readLiveness(
+  query: Pick<Tx, 'selectFrom'>,
+  hostIds?: readonly HostId[],
+): Promise<Map<HostId, LivenessRecord>> {
+  let select = query.selectFrom('hostLiveness').select(['hostId', 'beats', 'heardAtMs'])
+  if (hostIds !== undefined) select = select.where('hostId', 'in', [...hostIds])
+  const rows = await select.execute()
+  return new Map(
+    rows.map(({ hostId, beats, heardAtMs }) => [
+      hostId,
+      { value: `${beats}/${heardAtMs}`, heardAtMs },
+    ]),
+  )
 }
 
 /** The newest revision of the region, which this process's world may not have reached yet. */
@@ -187,37 +253,157 @@ export async function readNewestRevision(database: Database<Tables>): Promise<nu
   return row.value
 }
 
-/** One host that fell silent; nothing happens if it was heard or connected meanwhile. */
+/** One host that fell silent; nothing happens if it was heard or connected meanwhile. From here on no session counts. */
 export async function recordSilence(
   tx: Tx,
   touched: Touched,
-  silent: { hostId: HostId; sessionId: string | null; heardAtMs: number | null; reason: string },
+  silent: { hostId: HostId; record: LivenessRecord | undefined; reason: string; fence: HostFence },
 ): Promise<boolean> {
-  const done = await tx
+  const { hostId, record } = silent
+  const host = await lockHost(tx, hostId)
+  if (host === undefined || !isConnected(host)) return false
+  if (!(await isUnchanged(tx, { hostId, record }))) return false
+  await tx
     .updateTable('host')
     .set({
       state: 'unreachable',
       reason: silent.reason,
-      ...(silent.heardAtMs === null ? {} : { sinceMs: silent.heardAtMs }),
+      fence: JSON.stringify(silent.fence),
+      ...(record === undefined ? {} : { sinceMs: record.heardAtMs }),
       serverName: null,
       sessionId: null,
     })
-    .where('id', '=', silent.hostId)
-    .where('state', '=', 'ready')
-    .where('sessionId', 'is not distinct from', silent.sessionId)
-    .where((where) =>
-      where.not(
-        where.exists(
-          where
-            .selectFrom('hostLiveness')
-            .select('hostId')
-            .whereRef('hostLiveness.hostId', '=', 'host.id')
-            .where('heardAtMs', '>', silent.heardAtMs ?? 0),
-        ),
-      ),
-    )
+    .where('id', '=', hostId)
+    .execute()
+  await tx
+    .updateTable('hostLiveness')
+    .set({ sessionId: null })
+    .where('hostId', '=', hostId)
+    .execute()
+  touched.touch('host', hostId)
+  return true
+}
+
+/** Whether an agent is, or was a moment ago, connected. */
+export function isConnected({ state }: Pick<HostRow, 'state'>): boolean {
+  return state === 'ready' || state === 'returning'
+}
+
+/** Locks the record of the host, so that it stays so. */
+async function isUnchanged(
+  tx: Tx,
+  { hostId, record }: { hostId: HostId; record: LivenessRecord | undefined },
+): Promise<boolean> {
+  await sql`select from host_liveness where host_id = ${hostId} for update`.execute(tx)
+  return (await readLiveness(tx, [hostId])).get(hostId)?.value === record?.value
+}
+
+export interface Fencing {
+  readonly hostId: HostId
+  /**
+   * What the record of its heartbeats must still say: a host that was heard or has arrived meanwhile is not fenced.
+   * Null: an operator's word counts without it.
+   */
+  readonly record: LivenessRecord | undefined | null
+  readonly fence: HostFence
+  readonly reason: Reason
+  readonly atMs: number
+}
+
+/**
+ * The host is proven stopped, and its `elsewhere` sets wait for a place: one step, so that neither can be forgotten.
+ * Returns the row before, or undefined if the host is not lost (any more); then nothing has changed.
+ */
+export async function recordFenced(
+  tx: Tx,
+  touched: Touched,
+  deps: { fencing: Fencing; evacuation: Evacuation },
+): Promise<HostRow | undefined> {
+  const { hostId, record, fence, reason, atMs } = deps.fencing
+  const host = await lockHost(tx, hostId)
+  if (host === undefined) return undefined
+  // An operator may confirm what was only proven by the end of a lease: then its `local` sets do not run either.
+  const isConfirmed = fence.by === 'operator' && host.state === 'fenced'
+  if (host.state !== 'unreachable' && !isConfirmed) return undefined
+  if (record !== null && !(await isUnchanged(tx, { hostId, record }))) return undefined
+  await tx
+    .updateTable('host')
+    .set({
+      state: 'fenced',
+      mustClean: true,
+      reason: JSON.stringify(reason),
+      fence: JSON.stringify(fence),
+      fenceAsked: null,
+      sinceMs: atMs,
+    })
+    .where('id', '=', hostId)
+    .execute()
+  touched.touch('host', hostId)
+  await deps.evacuation.release(tx, touched, { host, atMs })
+  return host
+}
+
+/** What is known and waited for; only of a host that is still in this state. */
+export async function recordSigns(
+  tx: Tx,
+  touched: Touched,
+  news: { hostId: HostId; state: HostRow['state']; fence: HostFence; reason: Reason },
+): Promise<void> {
+  const done = await tx
+    .updateTable('host')
+    .set({ fence: JSON.stringify(news.fence), reason: JSON.stringify(news.reason) })
+    .where('id', '=', news.hostId)
+    .where('state', '=', news.state)
+    .executeTakeFirst()
+  if (done.numUpdatedRows > 0n) touched.touch('host', news.hostId)
+}
+
+export async function setFenceAsked(
+  tx: Tx,
+  touched: Touched,
+  change: { hostId: HostId; asked: FenceAsked | null },
+): Promise<void> {
+  await tx
+    .updateTable('host')
+    .set({ fenceAsked: change.asked === null ? null : JSON.stringify(change.asked) })
+    .where('id', '=', change.hostId)
+    .execute()
+  touched.touch('host', change.hostId)
+}
+
+/** Errors: false if the host is gone. */
+export async function setPower(
+  tx: Tx,
+  touched: Touched,
+  change: { hostId: HostId; power: HostPower | null },
+): Promise<boolean> {
+  const done = await tx
+    .updateTable('host')
+    .set({ power: change.power === null ? null : JSON.stringify(change.power) })
+    .where('id', '=', change.hostId)
     .executeTakeFirst()
   if (done.numUpdatedRows === 0n) return false
-  touched.touch('host', silent.hostId)
+  touched.touch('host', change.hostId)
   return true
+}
+
+/** The brake is on, for this reason; since when it has been on stays. */
+export async function engageBrake(tx: Tx, touched: Touched, brake: BrakeRow): Promise<void> {
+  const values = {
+    name: brake.name,
+    hosts: JSON.stringify(brake.hosts),
+    reason: JSON.stringify(brake.reason),
+  }
+  const row = await tx
+    .insertInto('brake')
+    .values({ id: brake.id, sinceMs: brake.sinceMs, ...values })
+    .onConflict((conflict) => conflict.constraint('brake_only_row').doUpdateSet(values))
+    .returning('id')
+    .executeTakeFirstOrThrow()
+  touched.touch('brake', row.id)
+}
+
+export async function releaseBrake(tx: Tx, touched: Touched): Promise<void> {
+  const rows = await tx.deleteFrom('brake').returning('id').execute()
+  for (const { id } of rows) touched.touch('brake', id)
 }

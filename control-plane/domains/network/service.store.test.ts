@@ -42,6 +42,9 @@ async function openNetwork(context: TestContext) {
         inventory: null,
         capacity: null,
         reserve: null,
+        fence: null,
+        fenceAsked: null,
+        power: null,
       })
       .execute()
     touched.touch('host', host.id)

@@ -57,6 +57,13 @@ export function hostRow(n: number, changes: Partial<HostRow> = {}): HostRow {
     serverName: null,
     sessionId: null,
     createdAtMs: 1,
+    stopsWithinMs: null,
+    probeAddress: null,
+    maintenance: false,
+    fence: null,
+    fenceAsked: null,
+    mustClean: false,
+    power: null,
     ...changes,
   }
 }
@@ -78,6 +85,7 @@ export function setRow(n: number, changes: Partial<SetRow> = {}): SetRow {
     hostId: null,
     epoch: 1,
     placement: null,
+    moved: null,
     createdAtMs: 1,
     ...changes,
   }

@@ -85,6 +85,9 @@ async function openRegion(context: TestContext) {
             inventory: null,
             capacity: JSON.stringify(capacity),
             reserve: null,
+            fence: null,
+            fenceAsked: null,
+            power: null,
           })
           .execute()
         touched.touch('host', row.id)

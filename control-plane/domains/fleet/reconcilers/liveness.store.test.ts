@@ -3,6 +3,9 @@ import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
 import type { HostId } from '@nubo/base'
 import { helloOf, joinHost, newSessionId, openServers, type TestServer } from '../testing/region.ts'
+import { RECORD_STALE_MAX_MS } from '../lease.ts'
+import { readLiveness, recordSilence } from '../store.ts'
+import { noFence } from '../testing/region.ts'
 import { SILENCE_MAX_MS, type LivenessReconciler } from './liveness.ts'
 
 interface Connected {
@@ -128,10 +131,63 @@ test('a server that cannot record heartbeats grants no lease', async (context) =
   const host = await connectHost(context)
   const { server, hostId, sessionId } = host
   const { presence } = server.fleet
-  assert.equal(presence.mayGrantLease(), true)
-  server.clock.move(60_000)
-  assert.equal(presence.mayGrantLease(), false)
+  assert.equal(presence.mayGrantLease(hostId, sessionId), true)
+  server.clock.move(RECORD_STALE_MAX_MS + 1)
+  assert.equal(presence.mayGrantLease(hostId, sessionId), false)
   presence.heard(hostId, sessionId)
   await presence.stop()
-  assert.equal(presence.mayGrantLease(), true)
+  assert.equal(presence.mayGrantLease(hostId, sessionId), true)
+  assert.equal(presence.mayGrantLease(hostId, newSessionId()), false)
+})
+
+test('a session that was replaced or given up gets no lease, and its heartbeats change nothing', async (context) => {
+  const [first, second] = await openServers(context, 2)
+  assert.ok(first && second)
+  const { hostId } = await joinHost(first, 'h1')
+  const [old, fresh] = [newSessionId(), newSessionId()]
+  await first.fleet.presence.connected(hostId, helloOf(hostId), {
+    serverName: 's1',
+    sessionId: old,
+  })
+  await second.fleet.presence.connected(hostId, helloOf(hostId), {
+    serverName: 's2',
+    sessionId: fresh,
+  })
+  const record = async () => (await readLiveness(first.database.query)).get(hostId)?.value
+  const before = await record()
+  first.fleet.presence.heard(hostId, old)
+  await first.fleet.presence.stop()
+  assert.equal(await record(), before)
+  assert.equal(first.fleet.presence.mayGrantLease(hostId, old), false)
+
+  // A server whose clock is an hour behind is heard all the same.
+  second.clock.moveBack(3_600_000)
+  second.fleet.presence.heard(hostId, fresh)
+  await second.fleet.presence.stop()
+  assert.notEqual(await record(), before)
+  assert.equal(second.fleet.presence.mayGrantLease(hostId, fresh), true)
+
+  const host = { server: second, hostId, sessionId: fresh }
+  const reconciler = second.fleet.newLivenessReconciler()
+  await passTime(host, reconciler, { ms: SILENCE_MAX_MS + 3_000, alive: false })
+  assert.equal(second.world.host.get(hostId)?.state, 'unreachable')
+  const silent = await record()
+  second.fleet.presence.heard(hostId, fresh)
+  await second.fleet.presence.stop()
+  assert.equal(await record(), silent)
+  assert.equal(second.fleet.presence.mayGrantLease(hostId, fresh), false)
+})
+
+test('a host that is heard while it is being given up stays ready', async (context) => {
+  const host = await connectHost(context)
+  const { server, hostId, sessionId } = host
+  const record = (await readLiveness(server.database.query)).get(hostId)
+  server.fleet.presence.heard(hostId, sessionId)
+  await server.fleet.presence.stop()
+  const fence = { ...noFence, silentSince: record?.heardAtMs ?? null }
+  const marked = await server.recorder.write((tx, touched) =>
+    recordSilence(tx, touched, { hostId, record, reason: 'null', fence }),
+  )
+  assert.equal(marked, false)
+  assert.equal(server.world.host.get(hostId)?.state, 'ready')
 })

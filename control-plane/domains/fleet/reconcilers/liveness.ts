@@ -1,18 +1,21 @@
 import type { Clock, HostId } from '@nubo/base'
+import type { HostFence } from '@nubo/contracts'
 import { HEARTBEAT_MISSED_MAX, HEARTBEAT_PERIOD_MS } from '@nubo/contracts/host'
 import type { Database, Log } from '@nubo/runtime'
 import type { HostRow, Recorder, Tables, World } from '../../../world/index.ts'
-import { readHeard, recordSilence } from '../store.ts'
+import { isConnected, readLiveness, recordSilence, type LivenessRecord } from '../store.ts'
 
 /** A host that was not heard by any server for so long is unreachable. */
 export const SILENCE_MAX_MS = HEARTBEAT_PERIOD_MS * (HEARTBEAT_MISSED_MAX + 1)
+/** One that was not heard for so long may be about to be lost; the brake counts it (brake.ts). */
+export const SUSPECT_MS = SILENCE_MAX_MS - HEARTBEAT_PERIOD_MS * 1.5
 export const LIVENESS_PERIOD_MS = 1_000
 /** After a gap this long between two passes (the database was away, this process slept) every host gets its grace anew. */
 const PASS_GAP_MAX_MS = 3 * LIVENESS_PERIOD_MS
 
-/** What this process has seen of one host: the last time of a heartbeat in the record, and when that time changed. */
-interface Seen {
-  readonly heardAtMs: number | null
+/** What this process has seen of the record of one host, and since when it has been so. */
+export interface Seen {
+  readonly record: LivenessRecord | undefined
   readonly changedAtMs: number
 }
 
@@ -20,11 +23,16 @@ interface Seen {
 export interface LivenessReconciler {
   readonly periodMs: number
   pass(): Promise<void>
+  /**
+   * The record of a host as the last pass read it, and for how long it had not changed when that pass *began* to read;
+   * so a process that was asleep in between does not take its sleep for the host's silence. Undefined before a pass.
+   */
+  seenOf(hostId: HostId): { record: LivenessRecord | undefined; unchangedMs: number } | undefined
 }
 
 /**
- * Marks hosts whose heartbeats stopped as unreachable. Silence is measured as "the recorded time did not change while I
- * was looking", on this process's own monotonic clock: clocks of servers may differ, and a new leader or a database
+ * Marks hosts whose heartbeats stopped as unreachable. Silence is measured as "the record did not change while I was
+ * looking", on this process's own monotonic clock: clocks of servers may differ, and a new leader or a database
  * that returns does not condemn hosts that nobody could hear.
  */
 export function createLivenessReconciler(deps: {
@@ -37,25 +45,34 @@ export function createLivenessReconciler(deps: {
   const { world, recorder, database, clock, log } = deps
   let seen = new Map<HostId, Seen>()
   let passedAtMs: number | undefined
+  let readAtMs = 0
 
   return {
     periodMs: LIVENESS_PERIOD_MS,
+    seenOf: (hostId) => {
+      const one = seen.get(hostId)
+      return one && { record: one.record, unchangedMs: Math.max(0, readAtMs - one.changedAtMs) }
+    },
     pass: async () => {
-      const heard = await readHeard(database)
+      const beganAtMs = clock.monotonicMs()
+      const records = await readLiveness(database.query)
       const nowMs = clock.monotonicMs()
-      const stalled = passedAtMs === undefined || nowMs - passedAtMs > PASS_GAP_MAX_MS
-      const hosts = [...world.host.values()].filter((host) => host.state === 'ready')
-      seen = observe(hosts, { seen: stalled ? new Map() : seen, heard, nowMs })
+      const isStalled = passedAtMs === undefined || nowMs - passedAtMs > PASS_GAP_MAX_MS
+      const hosts = [...world.host.values()].filter(({ state }) => isWatched(state))
+      seen = observe(hosts, { seen, records, nowMs, isStalled })
       passedAtMs = nowMs
+      readAtMs = beganAtMs
       const silent = hosts.filter(
-        (host) => nowMs - (seen.get(host.id)?.changedAtMs ?? nowMs) > SILENCE_MAX_MS,
+        (host) =>
+          isConnected(host) && nowMs - (seen.get(host.id)?.changedAtMs ?? nowMs) > SILENCE_MAX_MS,
       )
       if (silent.length === 0) return
       const marked = await recorder.write(async (tx, touched) => {
         const names: string[] = []
-        for (const host of silent) {
-          const heardAtMs = seen.get(host.id)?.heardAtMs ?? null
-          if (await recordSilence(tx, touched, silence(host, heardAtMs))) names.push(host.name)
+        // One order for all processes, so that no two wait for each other.
+        for (const host of silent.toSorted((a, b) => (a.id < b.id ? -1 : 1))) {
+          const record = seen.get(host.id)?.record
+          if (await recordSilence(tx, touched, silence(host, record))) names.push(host.name)
         }
         return names
       })
@@ -64,30 +81,62 @@ export function createLivenessReconciler(deps: {
   }
 }
 
-/** Pure: carries over what was seen, with a new moment for each host whose recorded time changed. */
+function isWatched(state: HostRow['state']): boolean {
+  return state === 'ready' || state === 'returning' || state === 'unreachable'
+}
+
+/**
+ * Pure: carries over what was seen, with a new moment for each host whose record changed. After a stall connected hosts
+ * get a new moment all the same: nobody may have been able to write. For a host that is lost already a record that has
+ * not changed proves what it did before.
+ */
 export function observe(
-  hosts: readonly Pick<HostRow, 'id'>[],
-  now: { seen: ReadonlyMap<HostId, Seen>; heard: ReadonlyMap<HostId, number>; nowMs: number },
+  hosts: readonly Pick<HostRow, 'id' | 'state'>[],
+  now: {
+    seen: ReadonlyMap<HostId, Seen>
+    records: ReadonlyMap<HostId, LivenessRecord>
+    nowMs: number
+    isStalled: boolean
+  },
 ): Map<HostId, Seen> {
   return new Map(
-    hosts.map(({ id }) => {
-      const heardAtMs = now.heard.get(id) ?? null
-      const before = now.seen.get(id)
-      const isSame = before !== undefined && before.heardAtMs === heardAtMs
-      return [id, isSame ? before : { heardAtMs, changedAtMs: now.nowMs }]
+    hosts.map((host) => {
+      const record = now.records.get(host.id)
+      const before = now.seen.get(host.id)
+      const isSame =
+        before !== undefined &&
+        before.record?.value === record?.value &&
+        !(now.isStalled && isConnected(host))
+      return [host.id, isSame ? before : { record, changedAtMs: now.nowMs }]
     }),
   )
 }
 
-function silence(host: HostRow, heardAtMs: number | null): Parameters<typeof recordSilence>[2] {
-  const since = heardAtMs === null ? '' : ` since ${new Date(heardAtMs).toISOString()}`
+/** The sentence with which the reason of a lost host begins, whatever is found out about it later. */
+export function silenceText(silentSinceMs: number | null): string {
+  const since = silentSinceMs === null ? '' : ` since ${new Date(silentSinceMs).toISOString()}`
+  return `Nothing was heard from the agent of this host${since}; what runs there may still run.`
+}
+
+function silence(
+  host: HostRow,
+  record: LivenessRecord | undefined,
+): Parameters<typeof recordSilence>[2] {
+  const silentSince = record?.heardAtMs ?? null
+  const fence: HostFence = {
+    step: 'looking',
+    text: 'Its neighbours are asked whether they hear it.',
+    silentSince,
+    neighbours: [],
+    power: host.power === null ? 'none' : 'unknown',
+    powerProblem: null,
+    by: null,
+    fencedAt: null,
+  }
   return {
     hostId: host.id,
-    sessionId: host.sessionId,
-    heardAtMs,
-    reason: JSON.stringify({
-      code: 'HOST_UNREACHABLE',
-      text: `Nothing was heard from the agent of this host${since}; what runs there may still run.`,
-    }),
+    record,
+    reason: JSON.stringify({ code: 'HOST_UNREACHABLE', text: silenceText(silentSince) }),
+    fence,
   }
 }

@@ -1,5 +1,6 @@
 import type { TestContext } from 'node:test'
 import { newId, type Clock, type HostId, type NetworkId, type SetId } from '@nubo/base'
+import type { HostFence } from '@nubo/contracts'
 import { parseJoinToken, type Hello } from '@nubo/contracts/host'
 import { openDatabase, silentLog, systemClock, systemRandom, type Database } from '@nubo/runtime'
 import { openTestDatabase } from '../../../../tests/support/database.ts'
@@ -11,15 +12,18 @@ import {
   type Tables,
 } from '../../../world/index.ts'
 import { createFleet, type Fleet } from '../fleet.ts'
-import type { CertificateAuthority } from '../needs.ts'
+import { BRAKE_LIMITS_DEFAULT } from '../brake.ts'
+import type { CertificateAuthority, Evacuation, NeighbourProbes, PowerControl } from '../needs.ts'
+import { noPowerControl } from '../no-power-control.ts'
 import { fakeCertificateAuthority } from './fake-certificate-authority.ts'
 
 /** The system's clock, with hands that tests may move forward; timers stay real. */
 export class MovableClock implements Clock {
   #aheadMs = 0
+  #wallBackMs = 0
 
   nowMs(): number {
-    return systemClock.nowMs() + this.#aheadMs
+    return systemClock.nowMs() + this.#aheadMs - this.#wallBackMs
   }
 
   monotonicMs(): number {
@@ -30,9 +34,27 @@ export class MovableClock implements Clock {
     return systemClock.after(delayMs, fire)
   }
 
+  /** The time of day only. */
+  moveBack(byMs: number): void {
+    this.#wallBackMs += byMs
+  }
+
   move(byMs: number): void {
     this.#aheadMs += byMs
   }
+}
+
+/** What the fleet needs from outside, as tests want it. */
+export interface FleetSurroundings {
+  readonly power: PowerControl
+  readonly probes: NeighbourProbes
+  readonly evacuation: Evacuation
+}
+
+const quiet: FleetSurroundings = {
+  power: noPowerControl,
+  probes: { probe: () => Promise.resolve(undefined) },
+  evacuation: { release: () => Promise.resolve() },
 }
 
 /** One server process's view of a region, with the fleet on it. */
@@ -49,6 +71,7 @@ export async function openServers(
   context: TestContext,
   count = 1,
   openAuthority?: (database: Database<Tables>) => Promise<CertificateAuthority>,
+  surroundings: Partial<FleetSurroundings> = {},
 ): Promise<TestServer[]> {
   const shared = await openTestDatabase<Tables>(context)
   const clock = new MovableClock()
@@ -72,10 +95,24 @@ export async function openServers(
         log: silentLog,
         region: 'test',
         hostContractServers: ['10.0.0.1:7443'],
+        ...quiet,
+        ...surroundings,
+        brakeLimits: BRAKE_LIMITS_DEFAULT,
       })
       return { database, clock, world, recorder, fleet }
     }),
   )
+}
+
+export const noFence: HostFence = {
+  step: 'looking',
+  text: '',
+  silentSince: null,
+  neighbours: [],
+  power: 'none',
+  powerProblem: null,
+  by: null,
+  fencedAt: null,
 }
 
 export const placeOfHost = { zone: 'zone-1', rack: 'rack-1', labels: {} }

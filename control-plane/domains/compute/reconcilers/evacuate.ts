@@ -1,0 +1,64 @@
+import type { Clock } from '@nubo/base'
+import type { HostRow, Recorder, SetRow, Touched, Tx, World } from '../../../world/index.ts'
+import { lockHost } from '../../fleet/index.ts'
+import { portsOfSet } from '../../network/index.ts'
+import { endOperationsOf } from '../../operations/index.ts'
+import { removeSetRows } from '../removal.ts'
+import { lockPlacedSet, releaseSets } from '../store.ts'
+
+export interface EvacuateDeps {
+  readonly world: World
+  readonly recorder: Recorder
+  readonly clock: Clock
+}
+
+const BATCH_MAX = 256
+
+/** Part of the transaction that fences a host: what may run elsewhere waits for a place there from now on. */
+export async function releaseFrom(
+  tx: Tx,
+  touched: Touched,
+  fenced: { host: HostRow; atMs: number },
+): Promise<void> {
+  const { host, atMs } = fenced
+  await releaseSets(tx, touched, { host, atMs, reason: `its host ${host.name} was fenced` })
+}
+
+/**
+ * What is left to do on fenced hosts: sets that became `elsewhere` only afterwards are released, and sets that are to be
+ * removed are gone, since nothing of them runs. Where only leases have ended, `local` sets may still run on a host that is
+ * cut off; they wait for the host or for an operator's word.
+ */
+export async function evacuateFenced(deps: EvacuateDeps): Promise<void> {
+  const { world } = deps
+  for (const host of world.host.by('lost', 'yes')) {
+    if (host.state !== 'fenced') continue
+    const sets = world.set.by('host', host.id)
+    const isLate = sets.some((set) => set.recovery === 'elsewhere' && set.wanted !== 'removed')
+    const gone = sets.filter((set) => isGone(host, set)).slice(0, BATCH_MAX)
+    if (isLate || gone.length > 0) await evacuate(deps, { host, gone })
+  }
+}
+
+function isGone(host: HostRow, set: SetRow): boolean {
+  return set.wanted === 'removed' && (set.recovery === 'elsewhere' || host.fence?.by !== 'lease')
+}
+
+async function evacuate(
+  { recorder, clock }: EvacuateDeps,
+  { host: seen, gone }: { host: HostRow; gone: readonly SetRow[] },
+): Promise<void> {
+  const atMs = clock.nowMs()
+  await recorder.write(async (tx, touched) => {
+    const host = await lockHost(tx, seen.id)
+    // It is back: it says itself what runs there.
+    if (host?.state !== 'fenced') return
+    await releaseFrom(tx, touched, { host, atMs })
+    for (const { id, epoch } of gone) {
+      const set = await lockPlacedSet(tx, { id, hostId: host.id, epoch })
+      if (set === undefined || !isGone(host, set)) continue
+      await endOperationsOf(tx, touched, { resourceId: set.id, progress: 'removed', atMs })
+      await removeSetRows(tx, touched, { set, ports: await portsOfSet(tx, set.id), nowMs: atMs })
+    }
+  })
+}
