@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util'
 import { systemClock } from '@nubo/runtime'
 import { atRest } from './at-rest.ts'
+import { failOver } from './fail-over.ts'
 import { flowBundle } from './flow-bundle.ts'
 import { isKept, verdictLines, verdictTable, type Verdict } from './measure.ts'
 import { portReady } from './port-ready.ts'
@@ -17,6 +18,7 @@ const benches = {
   'set-create': { on: 'stage', measure: setCreate },
   'port-ready': { on: 'stage', measure: portReady },
   'flow-bundle': { on: 'stage', measure: flowBundle },
+  'fail-over': { on: 'machine', measure: failOver },
   throughput: { on: 'stage', measure: throughput },
 } as const satisfies Record<
   string,

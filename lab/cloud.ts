@@ -7,12 +7,14 @@ import type { LabCgroups } from './cgroups.ts'
 import { Control } from './control.ts'
 import type { LabHome } from './home.ts'
 import { LabHostMachine, type Cable } from './lab-host.ts'
+import { openRedfish, type PowerState, type RedfishService } from './redfish.ts'
 import { writeState, type LabHost, type LabState } from './state.ts'
 import { allDone, doStep, type Tell } from './steps.ts'
 import type { SupervisedProgram } from './supervised.ts'
 import { Underlay, underlayPlan } from './underlay.ts'
 import { waitUntil } from './wait.ts'
 
+const POWER_USER = 'lab'
 const HOSTS_READY_TIMEOUT_MS = 60_000
 const HOSTS_READY_POLL_MS = 100
 // An agent that ended this often before it was ready will not get there.
@@ -35,6 +37,8 @@ export class Cloud {
   readonly #hosts = new Map<string, LabHostMachine>()
   #state: LabState
   #isUp = false
+  #redfish: RedfishService | undefined
+  readonly #powerPassword: string
   #busyWith: string | undefined
   /** Of hosts that were switched on: the boot that the control plane knew before. */
   readonly #bootsBefore = new Map<string, string | null>()
@@ -42,6 +46,7 @@ export class Cloud {
   constructor(options: CloudOptions) {
     this.#options = options
     this.#state = options.state
+    this.#powerPassword = Buffer.from(options.random.bytes(24)).toString('base64url')
     this.underlay = new Underlay(options.home.id, underlayPlan(options.state.underlayIndex))
     this.control = new Control({ ...options, serverAddress: this.underlay.plan.serverAddress })
     for (const host of options.state.hosts) this.#addMachine(host)
@@ -75,10 +80,14 @@ export class Cloud {
   }
 
   /**
-   * Everything on and every cable in, with at least `hosts` hosts, all of them ready. Idempotent. When the first
-   * call fails, all it started is ended again.
+   * Everything on and every cable in, with at least `hosts` hosts, all of them ready, and their power under control of
+   * the servers if so wanted. Idempotent. When the first call fails, all it started is ended again.
    */
-  async bringUp(hosts: readonly LabHost[], tell: Tell): Promise<void> {
+  async bringUp(
+    hosts: readonly LabHost[],
+    tell: Tell,
+    options: { power: boolean } = { power: true },
+  ): Promise<void> {
     await this.#exclusively('up', async () => {
       const wasUp = this.#isUp
       try {
@@ -91,6 +100,7 @@ export class Cloud {
         const machines = this.hosts.map(({ machine }) => this.#bringHostUp(machine, control, tell))
         await allDone([control, ...machines])
         await doStep(tell, 'hosts ready', () => this.#waitForHosts())
+        await doStep(tell, 'power control', () => this.#controlPower(options.power))
         this.#isUp = true
       } catch (error) {
         if (!wasUp) await this.#stopAll(false)
@@ -237,10 +247,39 @@ export class Cloud {
   async #stopAll(politely: boolean): Promise<void> {
     const { cgroups } = this.#options
     this.#isUp = false
+    await this.#redfish?.close()
+    this.#redfish = undefined
     await allDone(this.hosts.map(({ machine }) => machine.powerOff({ politely })))
     await this.control.stop()
     await cgroups.kill('control')
     await this.underlay.remove()
+  }
+
+  /** Tells the servers where the controllers of the hosts are, or that there are none. */
+  async #controlPower(wanted: boolean): Promise<void> {
+    const client = this.client()
+    if (!wanted) {
+      const members = await client.listAll('hostList')
+      for (const { name, power } of members)
+        if (power !== null) await client.hostPowerClear({ params: { id: name } })
+      return
+    }
+    const password = this.#powerPassword
+    const redfish = (this.#redfish ??= await openRedfish({
+      user: POWER_USER,
+      password,
+      machines: {
+        names: () => [...this.#hosts.keys()],
+        powerState: (name) => powerStateOf(this.#hosts.get(name)),
+        powerOff: (name) => this.powerOff(name),
+      },
+    }))
+    await allDone(
+      [...this.#hosts.keys()].map(async (name) => {
+        const body = { redfish: redfish.addressOf(name), user: POWER_USER, password }
+        await client.hostPowerSet({ params: { id: name }, body })
+      }),
+    )
   }
 
   #addMachine(host: LabHost): void {
@@ -288,4 +327,10 @@ export class Cloud {
       this.#busyWith = undefined
     }
   }
+}
+
+function powerStateOf(machine: LabHostMachine | undefined): PowerState | undefined {
+  if (machine === undefined) return undefined
+  if (machine.isGoingOff) return 'PoweringOff'
+  return machine.isOn ? 'On' : 'Off'
 }

@@ -53,6 +53,7 @@ export class LabHostMachine {
   readonly #agent: SupervisedProgram
   readonly #engineOptions: HostEngineOptions
   #isOn = false
+  #isGoingOff = false
   readonly #cut = new Set<Cable>()
 
   constructor(options: LabHostOptions) {
@@ -75,6 +76,11 @@ export class LabHostMachine {
 
   get isOn(): boolean {
     return this.#isOn
+  }
+
+  /** On its way off, so that something of it may still run. */
+  get isGoingOff(): boolean {
+    return this.#isGoingOff
   }
 
   get cutCables(): readonly Cable[] {
@@ -140,6 +146,15 @@ export class LabHostMachine {
    * clear is cleared. `politely` gives the agent a moment to write its state first. Idempotent.
    */
   async powerOff(options: { politely?: boolean } = {}): Promise<void> {
+    this.#isGoingOff = true
+    try {
+      await this.#endEverything(options)
+    } finally {
+      this.#isGoingOff = false
+    }
+  }
+
+  async #endEverything(options: { politely?: boolean }): Promise<void> {
     const { cgroups, underlay, name, folders } = this.#options
     this.#isOn = false
     this.#cut.clear()

@@ -68,6 +68,8 @@ export interface UpOptions {
   hosts?: number | undefined
   /** First of two ports for the API, instead of the ones chosen at the first `up`. */
   apiPort?: number | undefined
+  /** Whether the servers can switch hosts off (default: yes). Without it a lost host is fenced by its lease. */
+  power?: boolean | undefined
   tell?: Tell
 }
 
@@ -108,7 +110,12 @@ class MachineLab implements Lab {
     this.#supervisor = new SupervisorClient(home.socket)
   }
 
-  async up({ hosts, apiPort, tell = () => undefined }: UpOptions = {}): Promise<LabStatus> {
+  async up({
+    hosts,
+    apiPort,
+    power = true,
+    tell = () => undefined,
+  }: UpOptions = {}): Promise<LabStatus> {
     requireRoot()
     return this.#locked('up', async () => {
       const isRunning = await this.#isRunning()
@@ -130,7 +137,7 @@ class MachineLab implements Lab {
         const state = isRunning ? this.#requireState() : await this.#prepareStart(apiPort)
         const wanted = wantedHosts(state, hosts)
         if (!isRunning) await this.#startSupervisor()
-        await this.#supervisor.work('up', { hosts: wanted }, tell)
+        await this.#supervisor.work('up', { hosts: wanted, power }, tell)
       } catch (error) {
         if (!isRunning) await this.#endAll(tell, true)
         throw error

@@ -5,7 +5,8 @@ import { createLab, demonstrate, type DemoResult, type Lab, type LabStatus } fro
 import { errorText, painter, ProgressPrinter, table } from './terminal.ts'
 
 const usage = `Usage:
-  nubo up [--hosts N] [--no-demo] [--api-port PORT]   start a cloud on this machine and prove it with a demo
+  nubo up [--hosts N] [--no-demo] [--no-power] [--api-port PORT]
+                                                      start a cloud on this machine and prove it with a demo
   nubo demo                                           show once more that it works
   nubo status [-o json]                               what runs, where, in which version
   nubo down [--purge]                                 end everything; with --purge forget everything, too
@@ -54,6 +55,7 @@ async function up(lab: Lab, words: readonly string[]): Promise<number> {
   const { values } = parse(words, {
     hosts: { type: 'string' },
     'no-demo': { type: 'boolean' },
+    'no-power': { type: 'boolean' },
     'api-port': { type: 'string' },
   })
   const started = performance.now()
@@ -71,6 +73,7 @@ async function up(lab: Lab, words: readonly string[]): Promise<number> {
     found = await lab.up({
       hosts: integer(values.hosts, '--hosts'),
       apiPort: integer(values['api-port'], '--api-port'),
+      power: values['no-power'] !== true,
       tell: printer.tell,
     })
   } finally {

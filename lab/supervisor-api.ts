@@ -12,7 +12,11 @@ import { failureOf, type ProgressLine, type Step } from './steps.ts'
 const BODY_BYTES_MAX = 64 * 1024
 const CONNECTIONS_MAX = 64
 
-export const upRequest = z.strictObject({ hosts: z.array(labHost) })
+export const upRequest = z.strictObject({
+  hosts: z.array(labHost),
+  /** Whether the servers get power control of the hosts. */
+  power: z.boolean().default(true),
+})
 export const hostRequest = z.strictObject({ host: z.string().max(64) })
 export const cutRequest = hostRequest.extend({
   cables: z.array(z.enum(['mgmt', 'data'])).min(1),
@@ -59,9 +63,9 @@ async function answer(
       reply(response, 200, await readStatus(cloud, home, await options.engines()))
       return
     case 'POST /up': {
-      const { hosts } = upRequest.parse(await body(request))
+      const { hosts, power } = upRequest.parse(await body(request))
       const wasUp = cloud.isUp
-      const isDone = await stream(response, (tell) => cloud.bringUp(hosts, tell))
+      const isDone = await stream(response, (tell) => cloud.bringUp(hosts, tell, { power }))
       if (!isDone && !wasUp && cloud.busyWith === undefined) options.onFailedStart()
       return
     }

@@ -7,6 +7,7 @@ import { after, before, describe } from 'node:test'
 import { TestCloud } from '../support/test-cloud.ts'
 import { badInput } from './cloud/bad-input.ts'
 import { end, lookAtMachine } from './cloud/end.ts'
+import { fencing } from './cloud/fencing.ts'
 import { hostFaults } from './cloud/hosts.ts'
 import { leases } from './cloud/leases.ts'
 import { networks } from './cloud/networks.ts'
@@ -32,6 +33,7 @@ describe('a cloud', () => {
   restarts(cloudOf)
   hostFaults(cloudOf)
   leases(cloudOf)
+  fencing(cloudOf)
   badInput(cloudOf)
   end(cloudOf, () => machineBefore)
 })

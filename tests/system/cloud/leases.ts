@@ -16,6 +16,8 @@ export function leases(cloudOf: () => TestCloud): void {
     before(async () => {
       cloud = cloudOf()
       tenant = await cloud.tenant('leases')
+      // A host that hangs like this would be switched off, and with it what runs on.
+      await cloud.operator.hostPowerClear({ params: { id: 'h1' } })
       await tenant.network('net', '10.0.0.0/16', { front: '10.0.1.0/24' })
     })
     after(async () => {
