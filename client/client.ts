@@ -31,10 +31,8 @@ import {
   type Transport,
 } from './transport.ts'
 import { uploadImage, type Upload, type UploadOptions } from './upload.ts'
+import { readWholeList } from './whole-list.ts'
 import { watchEvents, type WatchOptions, type WatchQuery } from './watch.ts'
-
-/** A million objects; a list beyond it is read by its filters. */
-const PAGES_MAX = 1_000
 
 export interface ClientOptions {
   /** Addresses of the servers of one region, as 'http://127.0.0.1:7480'. */
@@ -54,7 +52,7 @@ export interface Client extends Calls {
    * OutcomeUnknownError (maybe carried out), ContractError, or the reason of the signal.
    */
   call<Name extends CallName>(name: Name, ...call: CallArguments<Name>): Promise<CallReply<Name>>
-  /** All items of a list, page by page. */
+  /** All items of a list, as they were at one revision if the server can tell that. */
   listAll<Name extends ListName>(
     name: Name,
     query?: ListQuery<Name>,
@@ -109,7 +107,13 @@ export function createClient(options: ClientOptions): Client {
   return {
     ...namedCalls(typedCall),
     call: typedCall,
-    listAll: (name, query, callOptions) => allPages(typedCall, name, query, callOptions),
+    listAll: <Name extends ListName>(
+      name: Name,
+      query?: ListQuery<Name>,
+      callOptions: CallOptions = {},
+    ): Promise<ListItem<Name>[]> =>
+      // proof: each item is checked by the schema that ListItem is inferred from
+      readWholeList(transport, name, query ?? {}, callOptions) as Promise<ListItem<Name>[]>,
     watch: (query = {}, watchOptions = {}) => watchEvents(transport, query, watchOptions),
     imageImport: (upload, uploadOptions = {}) => uploadImage(transport, upload, uploadOptions),
     openStream: (ticket, { signal } = {}) => {
@@ -139,28 +143,6 @@ function namedCalls(call: Client['call']): Calls {
     (...args: [never, CallOptions?]) => call(name, ...args),
   ])
   return Object.fromEntries(entries) as Calls // proof: one function per CallName, each bound to its own name
-}
-
-async function allPages<Name extends ListName>(
-  call: Client['call'],
-  name: Name,
-  query: ListQuery<Name> | undefined,
-  options: CallOptions | undefined,
-): Promise<ListItem<Name>[]> {
-  const items: ListItem<Name>[] = []
-  let cursor: string | undefined
-  for (let page = 0; page < PAGES_MAX; page++) {
-    // proof: ListName are the calls that take listQuery, which has a cursor; ListQuery is the rest of it
-    const request = { query: { ...query, cursor } } as CallRequest<Name>
-    const reply = (await call(name, ...([request, options] as CallArguments<Name>))) as {
-      items: ListItem<Name>[]
-      cursor: string | null
-    } // proof: what ListName selects by
-    items.push(...reply.items)
-    if (reply.cursor === null) return items
-    cursor = reply.cursor
-  }
-  throw new ContractError(`a list has more than ${PAGES_MAX} pages`)
 }
 
 function streamUrl(server: string, ticket: StreamTicket): string {

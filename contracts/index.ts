@@ -1,9 +1,12 @@
 export {
   errorReply,
+  itemOf,
+  LINES_TYPE,
   LIST_LIMIT_MAX,
   name as resourceName,
   nameOrId,
   reason,
+  REVISION_HEADER,
   type ErrorReply,
   type Reason,
 } from './public/common.ts'

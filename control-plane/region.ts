@@ -55,7 +55,7 @@ import { createQuotaService, quotaBindings, recountQuotas } from './domains/quot
 import type { Overcommit } from './domains/placement/index.ts'
 import { createHostSessions, type HostCommands, type HostSessions } from './host-sessions/index.ts'
 import { contendForLeadership } from './leader.ts'
-import { watch } from './watch.ts'
+import { createWatches } from './watch.ts'
 import {
   createCatchUp,
   createRecorder,
@@ -199,7 +199,7 @@ export function createRegion(deps: RegionDeps): Region {
       ...imageBindings({ images, world }),
       ...networkBindings({ network, world }),
       ...computeBindings({ compute, world }),
-      watchBinding(world, identity),
+      watchBinding(shared, identity),
     ].map((binding) => handled(binding, { audit, world, catchUp })),
     authorize: (call) => lookTwice(world, catchUp, () => identity.authorize(call)),
     onRefused: audit.refused,
@@ -272,11 +272,12 @@ async function lookTwice<Value>(
 }
 
 function watchBinding(
-  world: World,
+  { world, clock }: { world: World; clock: Clock },
   identity: Pick<IdentityService, 'isStillAllowed'>,
 ): CallerBinding {
+  const watches = createWatches({ world, clock })
   return route(api.watch, async ({ caller, query, signal }) =>
-    watch(world, {
+    watches.watch({
       caller,
       asked: {
         from: query.from,

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { ProjectId } from '@nubo/base'
 import type { WatchEvent, WatchKind } from '@nubo/contracts'
-import { systemClock } from '@nubo/runtime'
+import { systemClock, type Encoded } from '@nubo/runtime'
 import {
   change,
   gone,
@@ -18,7 +18,7 @@ import {
   tokenRow,
   type Put,
 } from './host-sessions/testing/rows.ts'
-import { watch } from './watch.ts'
+import { createWatches } from './watch.ts'
 import { World, type TokenRow } from './world/index.ts'
 
 const token = tokenRow()
@@ -31,24 +31,34 @@ function filledWorld(...rows: Put[]): World {
   return world
 }
 
+async function* eventsOf(
+  batches: AsyncIterable<readonly Encoded<WatchEvent>[]>,
+): AsyncGenerator<WatchEvent> {
+  // proof: the text of an event of a watch
+  for await (const batch of batches)
+    for (const { text } of batch) yield JSON.parse(text) as WatchEvent
+}
+
 /** A watch that is read up to `synced`; `next` gives what one more revision tells. */
 async function begin(
   world: World,
   asked: { from?: number; kinds?: readonly WatchKind[]; role?: TokenRow['role'] } = {},
 ) {
   const stop = new AbortController()
-  const stream = watch(world, {
-    caller: {
-      tokenId: token.id,
-      tokenName: 'dev',
-      accountId: null,
-      role: asked.role ?? 'member',
-      project,
-    },
-    asked: { from: asked.from, kinds: asked.kinds, id: undefined },
-    signal: stop.signal,
-    isStillAllowed: () => true,
-  })
+  const stream = eventsOf(
+    createWatches({ world, clock: systemClock }).watch({
+      caller: {
+        tokenId: token.id,
+        tokenName: 'dev',
+        accountId: null,
+        role: asked.role ?? 'member',
+        project,
+      },
+      asked: { from: asked.from, kinds: asked.kinds, id: undefined },
+      signal: stop.signal,
+      isStillAllowed: () => true,
+    }),
+  )
   const read = async (isLast: (event: WatchEvent) => boolean): Promise<string[]> => {
     const labels: string[] = []
     for (;;) {

@@ -1,25 +1,26 @@
-import { PlatformError, type ProjectId } from '@nubo/base'
+import { PlatformError, sleep, type Clock, type ProjectId } from '@nubo/base'
 import type { WatchEvent, WatchKind } from '@nubo/contracts'
+import { encode, Encoded } from '@nubo/runtime'
 import { mayAct, projectOf, tokenView, type Caller } from './domains/identity/index.ts'
 import { brakeView, hostView } from './domains/fleet/index.ts'
 import { imageView } from './domains/images/index.ts'
 import { networkView, portView, subnetView } from './domains/network/index.ts'
 import { operationView } from './domains/operations/index.ts'
-import { setView } from './domains/compute/index.ts'
-import {
-  outlineOf,
-  rowOutline,
-  type PastChange,
-  type PastChangeSet,
-  type RowOutline,
-  type World,
-} from './world/index.ts'
-
-/** A watcher that falls this far behind is cut off; it resumes from its revision. */
-const WATCHER_EVENTS_MAX = 10_000
+import { encodedSet } from './domains/compute/index.ts'
+import { AlteredObjects, type Altered } from './watch-changes.ts'
+import { ownerOf, type Owner, type PastChangeSet, type World } from './world/index.ts'
 
 /** How long a watch waits for a revision that this process has not seen yet. */
 const AHEAD_WAIT_MS = 2_000
+/**
+ * After it has looked at changes, a watcher waits so long, and what changes meanwhile is told together: however much
+ * changes, it is written to 50 times a second at most. The first news after a pause come at once.
+ */
+const BATCH_PERIOD_MS = 20
+/** So many objects of the beginning are told in one batch. */
+const PRESENT_AT_ONCE_MAX = 200
+/** So many change sets are worked on in one go. */
+const CHANGE_SETS_AT_ONCE_MAX = 1_000
 
 export interface WatchAsked {
   readonly from: number | undefined
@@ -28,7 +29,7 @@ export interface WatchAsked {
   readonly id: string | undefined
 }
 
-/** What `show` of an object answers; undefined if it is not there. */
+/** What `show` of an object answers; undefined if it is not there. May be encoded already. */
 function show(world: World, kind: WatchKind, id: string): unknown {
   switch (kind) {
     case 'project':
@@ -59,7 +60,7 @@ function show(world: World, kind: WatchKind, id: string): unknown {
     }
     case 'set': {
       const row = world.set.get(id)
-      return row && setView(world, row)
+      return row && encodedSet(world, row)
     }
     case 'operation': {
       const row = world.operation.get(id)
@@ -70,12 +71,6 @@ function show(world: World, kind: WatchKind, id: string): unknown {
       return row && brakeView(row)
     }
   }
-}
-
-/** Whose an object is and its name; far cheaper than to show it. */
-function outlineNow(world: World, kind: WatchKind, id: string): RowOutline | undefined {
-  const row = world[kind].get(id)
-  return row && rowOutline(kind, row)
 }
 
 /** All objects of a kind that can concern a project. */
@@ -128,212 +123,217 @@ function isOfOperators(kind: WatchKind): boolean {
   return kind === 'host' || kind === 'brake'
 }
 
-interface Altered {
-  readonly kind: WatchKind
-  readonly id: string
+export interface WatchDeps {
+  readonly caller: Caller
+  readonly asked: WatchAsked
+  readonly signal: AbortSignal
+  /** The stream ends when this says no: a revoked token, or one whose account lost its role, sees nothing more. */
+  readonly isStillAllowed: () => boolean
 }
 
-/** Which shown objects a change of a row alters: a set shows its ports, a network counts them, and so on. */
-function alteredBy(world: World, change: PastChange): Altered[] {
-  const { kind, id, before, after } = change
-  const all = (what: WatchKind, ids: readonly (string | null | undefined)[]): Altered[] =>
-    ids.flatMap((one) => (typeof one === 'string' ? [{ kind: what, id: one }] : []))
-  const isNewOrGone = before === undefined || after === undefined
-  switch (kind) {
-    case 'account':
-    case 'member':
-      return []
-    case 'setFound':
-      return [{ kind: 'set', id }]
-    case 'host':
-      return [
-        { kind, id },
-        ...all(
-          'set',
-          world.set.by('host', id).map((set) => set.id),
-        ),
-      ]
-    case 'set': {
-      const isMoved = before?.hostId !== after?.hostId || before?.wanted !== after?.wanted
-      const ports = isMoved ? world.port.by('set', id).map((port) => port.id) : []
-      return [
-        { kind, id },
-        ...all('host', isMoved ? [before?.hostId, after?.hostId] : []),
-        ...all('port', ports),
-        ...all(
-          'image',
-          isNewOrGone ? [...(before?.imageIds ?? []), ...(after?.imageIds ?? [])] : [],
-        ),
-      ]
-    }
-    case 'port':
-      return [
-        { kind, id },
-        ...all('set', [before?.setId, after?.setId]),
-        ...all('network', isNewOrGone ? [before?.networkId, after?.networkId] : []),
-        ...all('subnet', isNewOrGone ? [before?.subnetId, after?.subnetId] : []),
-      ]
-    case 'subnet':
-      return [{ kind, id }, ...all('network', [before?.networkId, after?.networkId])]
-    default:
-      return [{ kind, id }]
-  }
+type Events = readonly Encoded<WatchEvent>[]
+
+export interface Watches {
+  /**
+   * Batches of events of everything that the caller may see, from now or from a revision on. RESYNC if that is too long
+   * ago. Ends when the watcher has fallen behind what the world remembers.
+   */
+  watch(deps: WatchDeps): AsyncGenerator<Events>
 }
 
-/** Each altered object once, as one revision may alter it in several ways. */
-function alteredIn(world: World, set: PastChangeSet): Altered[] {
-  const altered = new Map<string, Altered>()
-  for (const change of set.changes)
-    for (const one of alteredBy(world, change)) altered.set(`${one.kind}/${one.id}`, one)
-  return [...altered.values()]
+/**
+ * The watchers of one server. None has a queue: each reads the world's history from the revision on that it has come
+ * to, so a slow one costs no memory, and all of them share what was looked up and encoded for one of them.
+ */
+export function createWatches({ world, clock }: { world: World; clock: Clock }): Watches {
+  const shared = { world, clock, altered: new AlteredObjects(world), texts: new EventTexts(world) }
+  return { watch: (deps) => watch(shared, deps) }
 }
 
-/** Events of everything that the caller may see, from now or from a revision on. RESYNC if that is too long ago. */
-export async function* watch(
-  world: World,
-  deps: {
-    caller: Caller
-    asked: WatchAsked
-    signal: AbortSignal
-    /** The stream ends when this says no: a revoked token, or one whose account lost its role, sees nothing more. */
-    isStillAllowed: () => boolean
-  },
-): AsyncGenerator<WatchEvent> {
-  const { caller, asked, signal, isStillAllowed } = deps
-  const isOperator = mayAct(caller.role, 'operator')
-  const project = projectOf(caller)
-  /** What the watcher knows of, so that it can hear of the end of it. */
-  const told = new Set<string>()
-  const kinds = asked.kinds ?? watchable
-  const mayShow = (kind: WatchKind, outline: RowOutline): boolean => {
-    if (!kinds.includes(kind)) return false
-    if (isOfOperators(kind) ? !isOperator : outline.projectId !== project) return false
-    return kind !== 'token' || mayAct(caller.role, 'owner')
-  }
-  const isAsked = (kind: WatchKind, id: string, outline: RowOutline): boolean =>
-    mayShow(kind, outline) &&
-    (asked.id === undefined || asked.id === id || asked.id === outline.name)
-  const eventOf = (kind: WatchKind, id: string, revision: number): WatchEvent | undefined => {
-    const outline = outlineNow(world, kind, id)
-    const key = `${kind}/${id}`
-    if (outline === undefined)
-      return told.delete(key) ? { type: 'removed', revision, kind, id, object: null } : undefined
-    if (!isAsked(kind, id, outline)) return undefined
-    told.add(key)
-    return { type: 'change', revision, kind, id, object: show(world, kind, id) }
-  }
+interface Shared {
+  readonly world: World
+  readonly clock: Clock
+  readonly altered: AlteredObjects
+  readonly texts: EventTexts
+}
 
+async function* watch(shared: Shared, deps: WatchDeps): AsyncGenerator<Events> {
+  const { world, clock } = shared
+  const { asked, signal, isStillAllowed } = deps
   // Another server was ahead of this one when it told the revision; one that never comes is of another record.
   if (asked.from !== undefined && asked.from > world.revision) {
     await world.reached(asked.from, AHEAD_WAIT_MS).catch(() => {
       throw new PlatformError('RESYNC', { from: asked.from, now: world.revision })
     })
   }
-  const queue = new EventQueue(world, signal)
-  try {
-    const missed = asked.from === undefined ? undefined : world.changesSince(asked.from)
-    if (asked.from !== undefined && missed === undefined)
-      throw new PlatformError('RESYNC', { from: asked.from, now: world.revision })
-    const { revision } = world
-    const present = kinds.flatMap((kind) =>
-      [...rowsOf(world, kind, project)].map(({ id }) => ({ kind, id })),
-    )
-    if (missed === undefined) {
-      // Made one by one, at the pace of the reader; what changes meanwhile is told again afterwards.
-      for (const { kind, id } of present) {
-        if (!isStillAllowed()) return
-        yield* events(eventOf(kind, id, revision))
-      }
-    } else {
-      // What is there now is known to the watcher, or is told below; so its later removal can be told too.
-      for (const { kind, id } of present) {
-        const outline = outlineNow(world, kind, id)
-        if (outline !== undefined && isAsked(kind, id, outline)) told.add(`${kind}/${id}`)
-      }
-      yield* replay(missed, { world, eventOf, isAsked })
-    }
-    yield { type: 'synced', revision, kind: null, id: null, object: null }
-    for await (const set of queue) {
+  const begunAt = world.revision
+  if (asked.from !== undefined && world.changesSince(asked.from, 1) === undefined)
+    throw new PlatformError('RESYNC', { from: asked.from, now: begunAt })
+  const watcher = new Watcher(shared, deps)
+  if (asked.from === undefined) {
+    for (const events of watcher.present(begunAt)) {
       if (!isStillAllowed()) return
-      for (const { kind, id } of alteredIn(world, set))
-        yield* events(eventOf(kind, id, set.revision))
+      yield events
+    }
+  }
+  const news = new News(world, signal)
+  try {
+    let at = asked.from ?? begunAt
+    let isSynced = false
+    while (!signal.aborted) {
+      const sets = world.changesSince(at, CHANGE_SETS_AT_ONCE_MAX)
+      if (sets === undefined || !isStillAllowed()) return
+      const told = watcher.tell(sets, { isReplay: at < begunAt })
+      at = sets.at(-1)?.revision ?? at
+      const isNowSynced: boolean = !isSynced && at >= begunAt
+      if (isNowSynced) told.push(syncedAt(begunAt))
+      isSynced ||= isNowSynced
+      if (told.length > 0) yield told
+      if (at < world.revision && !isSynced) continue
+      await sleep(clock, BATCH_PERIOD_MS, signal).catch(() => undefined)
+      await news.after(at)
     }
   } finally {
-    queue.close()
+    news.close()
   }
 }
 
-function events(event: WatchEvent | undefined): WatchEvent[] {
-  return event === undefined ? [] : [event]
+function syncedAt(revision: number): Encoded<WatchEvent> {
+  return encode({ type: 'synced', revision, kind: null, id: null, object: null })
 }
 
-/** Each object that changed once, as it is now: intermediate states are gone, the last one is told. */
-function* replay(
-  missed: readonly PastChangeSet[],
-  deps: {
-    world: World
-    eventOf: (kind: WatchKind, id: string, revision: number) => WatchEvent | undefined
-    isAsked: (kind: WatchKind, id: string, outline: RowOutline) => boolean
-  },
-): Generator<WatchEvent> {
-  const { world, eventOf, isAsked } = deps
-  const altered = new Map<string, Altered & { revision: number; was: RowOutline | undefined }>()
-  for (const set of missed) {
-    for (const change of set.changes) {
-      for (const one of alteredBy(world, change)) {
-        const key = `${one.kind}/${one.id}`
-        // Whose it was, so that only those who could see it hear of its end; another row may have altered it since.
-        const was = (one.kind === change.kind ? change.before : undefined) ?? altered.get(key)?.was
-        altered.set(key, { ...one, revision: set.revision, was })
+/** One watcher: what it may see, and how changes are told to it. */
+class Watcher {
+  readonly #shared: Shared
+  readonly #deps: WatchDeps
+  readonly #project: ProjectId
+  readonly #kinds: readonly WatchKind[]
+  /** Objects that were gone before they could be told; nobody needs to hear of their end either. */
+  readonly #untold = new Set<string>()
+
+  constructor(shared: Shared, deps: WatchDeps) {
+    this.#shared = shared
+    this.#deps = deps
+    this.#project = projectOf(deps.caller)
+    this.#kinds = deps.asked.kinds ?? watchable
+  }
+
+  /** What there is, made at the pace of the reader; what changes meanwhile is told again afterwards. */
+  *present(revision: number): Generator<Events, undefined> {
+    const { world } = this.#shared
+    const all = this.#kinds.map((kind) => ({
+      kind,
+      rows: [...rowsOf(world, kind, this.#project)],
+    }))
+    let events: Encoded<WatchEvent>[] = []
+    for (const { kind, rows } of all) {
+      for (const row of rows) {
+        const { id } = row
+        if (!this.#isAsked(kind, id, ownerOf(kind, row))) continue
+        if (world[kind].get(id) === undefined) this.#untold.add(`${kind}/${id}`)
+        else events.push(changeEvent(world, { kind, id, revision }))
+        if (events.length < PRESENT_AT_ONCE_MAX) continue
+        yield events
+        events = []
       }
     }
+    if (events.length > 0) yield events
   }
-  for (const { kind, id, revision, was } of altered.values()) {
-    const event = eventOf(kind, id, revision)
-    if (event !== undefined) yield event
-    else if (
-      was !== undefined &&
-      outlineNow(world, kind, id) === undefined &&
-      isAsked(kind, id, was)
-    )
-      yield { type: 'removed', revision, kind, id, object: null }
+
+  /** In a replay the watcher may have been told of the first revisions already, before its connection broke. */
+  tell(sets: readonly PastChangeSet[], { isReplay }: { isReplay: boolean }): Encoded<WatchEvent>[] {
+    return this.#shared.altered
+      .in(sets)
+      .flatMap((altered) => this.#eventOf(altered, isReplay) ?? [])
+  }
+
+  #eventOf(altered: Altered, isReplay: boolean): Encoded<WatchEvent> | undefined {
+    const { kind, id, key, outline, isNew, isGone, revision } = altered
+    const row = this.#shared.world[kind].get(id)
+    if (row !== undefined) {
+      const isAsked = this.#isAsked(kind, id, ownerOf(kind, row))
+      return isAsked ? this.#shared.texts.change({ kind, id, revision }) : undefined
+    }
+    if (outline === undefined || !this.#isAsked(kind, id, outline)) return undefined
+    // Its end is told with the revision that ended it, unless there was no time to tell of it at all.
+    const mayBeKnown = isReplay || !isNew
+    if (!mayBeKnown && !isGone) this.#untold.add(key)
+    if (!mayBeKnown || !isGone || this.#untold.delete(key)) return undefined
+    return encode({ type: 'removed', revision, kind, id, object: null })
+  }
+
+  #isAsked(kind: WatchKind, id: string, owner: Owner): boolean {
+    const { caller, asked } = this.#deps
+    if (!this.#kinds.includes(kind)) return false
+    if (isOfOperators(kind) ? !mayAct(caller.role, 'operator') : owner.projectId !== this.#project)
+      return false
+    if (kind === 'token' && !mayAct(caller.role, 'owner')) return false
+    return asked.id === undefined || asked.id === id || asked.id === owner.name
   }
 }
 
-/** Change sets between the world, which does not wait, and a watcher, which may. */
-class EventQueue implements AsyncIterable<PastChangeSet> {
-  #sets: PastChangeSet[] = []
+interface ChangeTold {
+  readonly kind: WatchKind
+  readonly id: string
+  readonly revision: number
+}
+
+/** Events of the newest revision, each encoded once for all who may see it. */
+class EventTexts {
+  readonly #world: World
+  readonly #texts = new Map<string, Encoded<WatchEvent>>()
+  #revision = 0
+
+  constructor(world: World) {
+    this.#world = world
+  }
+
+  change(told: ChangeTold): Encoded<WatchEvent> {
+    if (this.#revision !== this.#world.revision) this.#texts.clear()
+    this.#revision = this.#world.revision
+    const key = `${told.kind}/${told.id}/${told.revision}`
+    const known = this.#texts.get(key)
+    if (known !== undefined) return known
+    const text = changeEvent(this.#world, told)
+    this.#texts.set(key, text)
+    return text
+  }
+}
+
+function changeEvent(world: World, { kind, id, revision }: ChangeTold): Encoded<WatchEvent> {
+  const object = show(world, kind, id)
+  const text = object instanceof Encoded ? object.text : JSON.stringify(object)
+  return new Encoded(
+    `{"type":"change","revision":${revision},"kind":"${kind}","id":"${id}","object":${text}}`,
+  )
+}
+
+/** Wakes a watcher that waits for the world to go on. */
+class News {
+  readonly #world: World
+  readonly #signal: AbortSignal
+  readonly #unsubscribe: () => void
   #wake: (() => void) | undefined
-  #unsubscribe: () => void
-  #signal: AbortSignal
-  #overflown = false
+  readonly #onAbort = (): void => this.#wake?.()
 
   constructor(world: World, signal: AbortSignal) {
+    this.#world = world
     this.#signal = signal
-    this.#unsubscribe = world.subscribe((set) => {
-      if (this.#sets.length >= WATCHER_EVENTS_MAX) this.#overflown = true
-      else this.#sets.push(outlineOf(set))
-      this.#wake?.()
-    })
-    signal.addEventListener('abort', () => this.#wake?.(), { once: true })
+    this.#unsubscribe = world.subscribe(() => this.#wake?.())
+    signal.addEventListener('abort', this.#onAbort, { once: true })
+  }
+
+  /** Resolves when the world is past the revision, or the signal aborts. */
+  async after(revision: number): Promise<void> {
+    while (this.#world.revision <= revision && !this.#signal.aborted)
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve
+      })
+    this.#wake = undefined
   }
 
   close(): void {
     this.#unsubscribe()
-    this.#sets = []
-  }
-
-  async *[Symbol.asyncIterator](): AsyncGenerator<PastChangeSet> {
-    while (!this.#signal.aborted && !this.#overflown) {
-      const set = this.#sets.shift()
-      if (set !== undefined) {
-        yield set
-        continue
-      }
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve
-      })
-      this.#wake = undefined
-    }
+    this.#signal.removeEventListener('abort', this.#onAbort)
   }
 }

@@ -11,7 +11,14 @@ export {
 export { migrate, readMigrations, type Migration } from './postgres/migrations.ts'
 export { systemClock, systemRandom } from './process/system.ts'
 export { PostgresServer, type PostgresServerOptions } from './postgres/server.ts'
-export { bind, type Binding, type EventStream, type RequestInput } from './http/bind.ts'
+export {
+  bind,
+  type Answer,
+  type Binding,
+  type EventStream,
+  type RequestInput,
+} from './http/bind.ts'
+export { encode, Encoded, encodePage, WholeList } from './http/encoded.ts'
 export {
   BODY_BYTES_MAX,
   CONNECTIONS_MAX,

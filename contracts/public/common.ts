@@ -56,6 +56,11 @@ export type ErrorReply = z.infer<typeof errorReply>
 /** Query of every project resource; without it the token's own project is meant. */
 export const inProject = { project: nameOrId.optional() }
 
+/** Of a reply that has all items of a list, one on each line. */
+export const LINES_TYPE = 'application/x-ndjson'
+/** At which revision a list of lines was taken. */
+export const REVISION_HEADER = 'nubo-revision'
+
 export const LIST_LIMIT_MAX = 1_000
 export const listQuery = {
   limit: z.coerce.number().int().min(1).max(LIST_LIMIT_MAX).default(LIST_LIMIT_MAX),
@@ -65,8 +70,20 @@ export const listQuery = {
   minRevision: z.coerce.number().int().nonnegative().optional(),
 }
 
+/**
+ * The reply of a route of the form 'list'. With `Accept: application/x-ndjson` all items come instead of a page, one
+ * on each line, as they were at the revision that the header tells; `limit` and `cursor` mean nothing then.
+ */
 export function listOf<Item extends z.ZodType>(item: Item) {
   return z.object({ items: z.array(item), revision: z.int(), cursor: z.string().nullable() })
+}
+
+/** What a reply of `listOf` has many of. */
+export function itemOf(reply: z.ZodType): z.ZodType {
+  const items: unknown = reply instanceof z.ZodObject ? reply.shape['items'] : undefined
+  if (!(items instanceof z.ZodArray) || !(items.element instanceof z.ZodType))
+    throw new Error('a route of the form list replies with listOf(…)')
+  return items.element
 }
 
 export const idParams = z.strictObject({ id: nameOrId })

@@ -175,6 +175,7 @@ export const hostRoutes = {
     query: z.strictObject(listQuery),
     reply: listOf(host),
     status: 200,
+    form: 'list',
   }),
   hostShow: defineRoute({
     method: 'GET',

@@ -74,6 +74,7 @@ export const identityRoutes = {
     query: z.strictObject(listQuery),
     reply: listOf(project),
     status: 200,
+    form: 'list',
   }),
   projectRemove: defineRoute({
     method: 'DELETE',
@@ -115,6 +116,7 @@ export const identityRoutes = {
     query: z.strictObject({ project: nameOrId.optional(), ...listQuery }),
     reply: listOf(token),
     status: 200,
+    form: 'list',
   }),
   tokenRevoke: defineRoute({
     method: 'DELETE',
@@ -143,6 +145,7 @@ export const identityRoutes = {
     query: z.strictObject(listQuery),
     reply: listOf(account),
     status: 200,
+    form: 'list',
   }),
   accountRemove: defineRoute({
     method: 'DELETE',
@@ -161,6 +164,7 @@ export const identityRoutes = {
     query: z.strictObject({ ...inProject, ...listQuery }),
     reply: listOf(member),
     status: 200,
+    form: 'list',
   }),
   memberSet: defineRoute({
     method: 'PUT',

@@ -54,6 +54,7 @@ export const imageRoutes = {
     query: z.strictObject({ ...inProject, ...listQuery }),
     reply: listOf(image),
     status: 200,
+    form: 'list',
   }),
   imageShow: defineRoute({
     method: 'GET',

@@ -102,6 +102,7 @@ export const networkRoutes = {
     query: listInProject,
     reply: listOf(network),
     status: 200,
+    form: 'list',
   }),
   networkShow: defineRoute({
     method: 'GET',
@@ -141,6 +142,7 @@ export const networkRoutes = {
     query: z.strictObject({ ...inProject, ...listQuery, network: nameOrId.optional() }),
     reply: listOf(subnet),
     status: 200,
+    form: 'list',
   }),
   subnetRemove: defineRoute({
     method: 'DELETE',
@@ -177,6 +179,7 @@ export const networkRoutes = {
     query: z.strictObject({ ...inProject, ...listQuery, network: nameOrId.optional() }),
     reply: listOf(port),
     status: 200,
+    form: 'list',
   }),
   portShow: defineRoute({
     method: 'GET',

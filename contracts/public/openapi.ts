@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { errorReply } from './common.ts'
+import { errorReply, itemOf, LINES_TYPE, REVISION_HEADER } from './common.ts'
 import type { Route } from './route.ts'
 import { api } from './routes.ts'
 
@@ -50,7 +50,6 @@ function operationOf(name: string, route: Route, components: Components): Json {
     ...parametersOf(route.params, 'path', components),
     ...parametersOf(route.query, 'query', components),
   ]
-  const replyType = route.form === 'events' ? 'text/event-stream' : 'application/json'
   return {
     operationId: name,
     summary: route.summary,
@@ -62,13 +61,38 @@ function operationOf(name: string, route: Route, components: Components): Json {
     responses: {
       [String(route.status)]: {
         description: route.status === 202 ? 'An operation that has begun.' : 'Done.',
-        content: { [replyType]: { schema: components.schemaOf(route.reply) } },
+        ...repliesOf(route, components),
       },
       default: {
         description: 'An error of the catalogue; its kind decides the status.',
         content: { 'application/json': { schema: components.schemaOf(errorReply) } },
       },
     },
+  }
+}
+
+function repliesOf(route: Route, components: Components): Json {
+  const schema = components.schemaOf(route.reply)
+  switch (route.form) {
+    case 'events':
+      return { content: { 'text/event-stream': { schema } } }
+    case 'list':
+      return {
+        headers: {
+          [REVISION_HEADER]: {
+            description: `With ${LINES_TYPE}: the revision at which all items are told.`,
+            schema: { type: 'integer' },
+          },
+        },
+        content: {
+          'application/json': { schema },
+          [LINES_TYPE]: {
+            schema: components.schemaOf(itemOf(route.reply)),
+          },
+        },
+      }
+    default:
+      return { content: { 'application/json': { schema } } }
   }
 }
 

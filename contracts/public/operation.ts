@@ -44,6 +44,7 @@ export const operationRoutes = {
     query: z.strictObject({ ...inProject, ...listQuery, state: operationState.optional() }),
     reply: listOf(operation),
     status: 200,
+    form: 'list',
   }),
   operationShow: defineRoute({
     method: 'GET',

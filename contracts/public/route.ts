@@ -3,7 +3,7 @@ import type { z } from 'zod'
 /** Who may call: anyone with a token, a role on the project, the operator of the region, or nobody in particular. */
 export type RouteAccess = 'public' | 'token' | 'viewer' | 'member' | 'owner' | 'operator'
 
-export type RouteForm = 'json' | 'events' | 'upload'
+export type RouteForm = 'json' | 'list' | 'events' | 'upload'
 
 /**
  * One call of the public API. The server binds it to a service, the client infers its types from it,
@@ -27,7 +27,10 @@ export interface Route<
   readonly reply: Reply
   /** 200 the resource, 202 an operation. */
   readonly status: 200 | 202
-  /** 'json' (default), 'events' (server-sent events) or 'upload' (the body is a stream of bytes). */
+  /**
+   * 'json' (default), 'list' (a page, or all items as lines of JSON: see `listOf`), 'events' (server-sent events) or
+   * 'upload' (the body is a stream of bytes).
+   */
   readonly form?: Form
 }
 

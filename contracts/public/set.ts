@@ -218,6 +218,7 @@ export const setRoutes = {
     }),
     reply: listOf(set),
     status: 200,
+    form: 'list',
   }),
   setShow: defineRoute({
     method: 'GET',

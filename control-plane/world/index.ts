@@ -4,13 +4,13 @@ export { createCatchUp, type CatchUp } from './catch-up.ts'
 export { commit, readTables, worldKinds, type Touched, type Tx, type WorldKind } from './commit.ts'
 export { FeedReader } from './feed.ts'
 export {
-  outlineOf,
-  rowOutline,
+  ownerOf,
+  type Owner,
   type PastChange,
   type PastChangeSet,
   type RowOutline,
 } from './outline.ts'
-export { page } from './page.ts'
+export { page, type Selection } from './page.ts'
 export { dropOldFeed } from './retention.ts'
 export { insertQuota, type Usage } from './quota.ts'
 export { createRecorder, type Recorder } from './recorder.ts'
@@ -29,6 +29,7 @@ export {
   type SubnetRow,
   type TokenRow,
 } from './rows.ts'
+export type { WorldReader } from './snapshot.ts'
 export {
   type AuditTable,
   type HostResources,

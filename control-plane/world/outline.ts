@@ -45,14 +45,25 @@ interface Fields {
   readonly containers?: readonly { readonly imageId?: string }[]
 }
 
+/** Whose a row is, and what it is called. */
+export type Owner = Pick<RowOutline, 'projectId' | 'name'>
+
+/** Far cheaper than an outline where nothing is to be remembered. */
+export function ownerOf(kind: WorldKind, row: { readonly id: string }): Owner {
+  const { projectId, name, resourceName }: Fields = row
+  return {
+    projectId: kind === 'project' ? row.id : (projectId ?? null),
+    name: name ?? resourceName ?? '',
+  }
+}
+
 /** Pure; the outline of one and the same row is one and the same object. */
-export function rowOutline(kind: WorldKind, row: { readonly id: string }): RowOutline {
+function rowOutline(kind: WorldKind, row: { readonly id: string }): RowOutline {
   const known = outlines.get(row)
   if (known !== undefined) return known
   const fields: Fields = row
   const outline: RowOutline = {
-    projectId: kind === 'project' ? row.id : (fields.projectId ?? null),
-    name: fields.name ?? fields.resourceName ?? '',
+    ...ownerOf(kind, row),
     hostId: fields.hostId ?? null,
     networkId: fields.networkId ?? null,
     subnetId: fields.subnetId ?? null,

@@ -1,6 +1,7 @@
 import { PlatformError, type Clock } from '@nubo/base'
 import { Collection } from './collection.ts'
 import type { WorldKind } from './commit.ts'
+import { ChangeHistory } from './history.ts'
 import { outlineOf, type PastChangeSet } from './outline.ts'
 import type {
   BrakeRow,
@@ -17,6 +18,7 @@ import type {
   SubnetRow,
   TokenRow,
 } from './rows.ts'
+import { Snapshot } from './snapshot.ts'
 
 /** One change of one row, as listeners see it. */
 export interface Change {
@@ -33,9 +35,6 @@ export interface ChangeSet {
   readonly revision: number
   readonly changes: readonly Change[]
 }
-
-/** So many change sets are kept for watchers that resume; older ones must list again. */
-export const HISTORY_CHANGE_SETS_MAX = 20_000
 
 const named = (row: { projectId: string; name: string }): string => `${row.projectId}/${row.name}`
 
@@ -103,9 +102,10 @@ export class World {
   readonly #clock: Clock
   readonly #listeners = new Set<(changes: ChangeSet) => void>()
   readonly #waiters = new Set<{ revision: number; resolve: () => void }>()
-  #history: PastChangeSet[] = []
+  readonly #snapshots = new Set<Snapshot>()
+  /** Undefined until the first rows have come: nobody can resume from before them. */
+  #history: ChangeHistory | undefined
   #revision = 0
-  #isLoaded = false
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -123,20 +123,14 @@ export class World {
     const changes = rows.map(({ kind, id, body }): Change => {
       // proof: the feed gives bodies of the kind's own table; Collection<Row> is only narrowed here
       const collection = this[kind] as unknown as Collection<{ readonly id: string }, never>
-      return {
-        kind,
-        id,
-        before: body === undefined ? collection.remove(id) : collection.put(body),
-        after: body,
-      }
+      const before = body === undefined ? collection.remove(id) : collection.put(body)
+      for (const snapshot of this.#snapshots) snapshot.keep(kind, id, before)
+      return { kind, id, before, after: body }
     })
     this.#revision = revision
     const set: ChangeSet = { revision, changes }
-    // The first rows are what there is, not what this revision changed: nobody can resume from before them.
-    if (this.#isLoaded) this.#history.push(outlineOf(set))
-    this.#isLoaded = true
-    if (this.#history.length > HISTORY_CHANGE_SETS_MAX * 1.5)
-      this.#history = this.#history.slice(-HISTORY_CHANGE_SETS_MAX)
+    if (this.#history === undefined) this.#history = new ChangeHistory(revision)
+    else this.#history.push(outlineOf(set))
     for (const listener of this.#listeners) listener(set)
     for (const waiter of this.#waiters) {
       if (waiter.revision > revision) continue
@@ -151,12 +145,17 @@ export class World {
     return () => this.#listeners.delete(listener)
   }
 
-  /** Change sets after `revision`; undefined when the history does not reach back that far. */
-  changesSince(revision: number): PastChangeSet[] | undefined {
+  /** The oldest change sets after `revision`; undefined when the history does not reach back that far. */
+  changesSince(revision: number, setsMax = Infinity): PastChangeSet[] | undefined {
     if (revision >= this.#revision) return []
-    const first = this.#history[0]
-    if (first === undefined || first.revision > revision + 1) return undefined
-    return this.#history.filter((set) => set.revision > revision)
+    return this.#history?.since(revision, setsMax)
+  }
+
+  /** The world as it is now, for a reader that takes its time. Must be closed. */
+  snapshot(): Snapshot {
+    const snapshot = new Snapshot(this, () => this.#snapshots.delete(snapshot))
+    this.#snapshots.add(snapshot)
+    return snapshot
   }
 
   /** Resolves once the world is at least at `revision`. DEADLINE_EXCEEDED after `timeoutMs`. */

@@ -1,16 +1,22 @@
-import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import { every, type Clock } from '@nubo/base'
+import type { Encoded } from './encoded.ts'
+import { drained } from './lines.ts'
 
 /** Comments keep proxies and readers from giving up on a quiet stream. */
 const KEEP_ALIVE_PERIOD_MS = 15_000
 
+/** Events that come together are written together. */
+export type EventBatch = readonly Encoded<unknown>[]
+
 /**
- * The same stream after its first event has come, so that a refusal which stands at its beginning is still an error
- * reply. Throws what the stream throws before its first event.
+ * The same stream after its first batch has come, so that a refusal which stands at its beginning is still an error
+ * reply. Throws what the stream throws before its first batch.
  */
-export async function begun(events: AsyncIterable<unknown>): Promise<AsyncIterable<unknown>> {
-  const iterator = events[Symbol.asyncIterator]()
+export async function begun(
+  batches: AsyncIterable<EventBatch>,
+): Promise<AsyncIterable<EventBatch>> {
+  const iterator = batches[Symbol.asyncIterator]()
   const first = await iterator.next()
   return (async function* () {
     try {
@@ -27,7 +33,7 @@ export async function begun(events: AsyncIterable<unknown>): Promise<AsyncIterab
  */
 export async function writeEvents(
   response: ServerResponse,
-  events: AsyncIterable<unknown>,
+  batches: AsyncIterable<EventBatch>,
   deps: { clock: Clock; signal: AbortSignal; stalledReaderMs: number },
 ): Promise<void> {
   response.writeHead(200, {
@@ -42,15 +48,11 @@ export async function writeEvents(
     () => void response.write(': alive\n\n'),
   )
   try {
-    for await (const event of events) {
+    for await (const batch of batches) {
       if (deps.signal.aborted) break
-      if (!response.write(`data: ${JSON.stringify(event)}\n\n`)) {
-        const stalled = new AbortController()
-        const timer = deps.clock.after(deps.stalledReaderMs, () => stalled.abort())
-        await once(response, 'drain', {
-          signal: AbortSignal.any([stalled.signal, deps.signal]),
-        }).finally(() => timer.cancel())
-      }
+      if (batch.length === 0) continue
+      const text = batch.map((event) => `data: ${event.text}\n\n`).join('')
+      if (!response.write(text)) await drained(response, deps)
     }
     response.end()
   } catch {

@@ -7,7 +7,10 @@ import type { z } from 'zod'
 import type { Log } from '../process/log.ts'
 import { isDatabaseUnavailable } from '../postgres/database.ts'
 import type { Binding } from './bind.ts'
-import { begun, writeEvents } from './events.ts'
+import { Encoded, WholeList } from './encoded.ts'
+import { begun, writeEvents, type EventBatch } from './events.ts'
+import { asksForLines, writeLines } from './lines.ts'
+import { Slots } from './slots.ts'
 
 export interface HttpServerOptions<Caller> {
   readonly bindings: readonly Binding<Caller>[]
@@ -52,8 +55,16 @@ export interface HttpLimits {
   readonly bodyTimeoutMs: number
   /** A connection on which nothing happens for this long is closed. */
   readonly idleTimeoutMs: number
-  /** A reader of events that takes nothing for this long is cut off. */
+  /** A reader of events or of a whole list that takes nothing for this long is cut off. */
   readonly stalledReaderMs: number
+  /** Requests at work or waiting at once, without streams of events; more are refused before anything is done for them. */
+  readonly requestsMax: number
+  /** Streams of events at once. */
+  readonly eventStreamsMax: number
+  /** Whole lists at once: each may hold old rows, and all of them want the processor. */
+  readonly wholeListsMax: number
+  /** A whole list that has not been taken by then is cut off. */
+  readonly wholeListMs: number
 }
 
 export const BODY_BYTES_MAX = 1_048_576
@@ -67,6 +78,10 @@ const limitsDefault: HttpLimits = {
   bodyTimeoutMs: 30_000,
   idleTimeoutMs: 75_000,
   stalledReaderMs: 30_000,
+  requestsMax: 1_000,
+  eventStreamsMax: 1_000,
+  wholeListsMax: 8,
+  wholeListMs: 120_000,
 }
 
 /** Builds the server without listening, so that tests can inject requests. */
@@ -109,9 +124,33 @@ export function createHttpServer<Caller>(options: HttpServerOptions<Caller>): Fa
       reply,
     }),
   )
-  for (const binding of options.bindings) addRoute(app, { ...options, limits }, binding)
+  const bounds: Bounds = {
+    limits,
+    requests: new Slots('requests', limits.requestsMax),
+    eventStreams: new Slots('streams of events', limits.eventStreamsMax),
+    wholeLists: new Slots('whole lists', limits.wholeListsMax),
+  }
+  for (const binding of options.bindings) addRoute(app, { ...options, ...bounds }, binding)
   refuseOrPassUpgrades(app.server, options)
   return app
+}
+
+interface Bounds {
+  readonly limits: HttpLimits
+  readonly requests: Slots
+  readonly eventStreams: Slots
+  readonly wholeLists: Slots
+}
+
+/** Before the token is looked at and the body is read, so that too many requests cost next to nothing. */
+function withinBounds({ form }: Route, { requests, eventStreams }: Bounds) {
+  const slots = form === 'events' ? eventStreams : requests
+  return {
+    onRequest: async (_request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+      const free = slots.take()
+      reply.raw.once('close', free)
+    },
+  }
 }
 
 /** Bodies are buffered before a call is authorised: many slow ones would hold as much memory for ever. */
@@ -138,13 +177,14 @@ function refuseOrPassUpgrades<Caller>(server: Server, options: HttpServerOptions
 
 function addRoute<Caller>(
   app: FastifyInstance,
-  options: HttpServerOptions<Caller> & { readonly limits: HttpLimits },
+  options: HttpServerOptions<Caller> & Bounds,
   binding: Binding<Caller>,
 ): void {
   const { route } = binding
   app.route({
     method: route.method,
     url: route.path,
+    ...withinBounds(route, options),
     ...(route.form === 'upload' ? {} : bodyInTime(options)),
     handler: async (request, reply) => {
       const call: { caller: Caller | undefined } = { caller: undefined }
@@ -160,7 +200,7 @@ function addRoute<Caller>(
 }
 
 async function answerCall<Caller>(
-  options: HttpServerOptions<Caller> & { readonly limits: HttpLimits },
+  options: HttpServerOptions<Caller> & Bounds,
   { route, handle }: Binding<Caller>,
   {
     request,
@@ -183,6 +223,8 @@ async function answerCall<Caller>(
   reply.raw.once('close', () => gone.abort(new Error('the connection ended')))
   const ifMatch =
     typeof request.headers['if-match'] === 'string' ? request.headers['if-match'] : undefined
+  const wantsWhole = route.form === 'list' && asksForLines(request.headers.accept)
+  if (wantsWhole) reply.raw.once('close', options.wholeLists.take())
   const answer = await handle({
     caller,
     // proof: parsed just above with the schemas of this route
@@ -193,18 +235,32 @@ async function answerCall<Caller>(
     ifMatch,
     signal: gone.signal,
     upload: request.raw,
+    wantsWhole,
   })
+  return send(reply, answer, { route, signal: gone.signal, ...options })
+}
+
+async function send(
+  reply: FastifyReply,
+  answer: unknown,
+  how: { route: Route; clock: Clock; limits: HttpLimits; signal: AbortSignal },
+): Promise<FastifyReply> {
+  const { route, clock, limits, signal } = how
+  const pace = { clock, signal, stalledReaderMs: limits.stalledReaderMs }
   if (route.form === 'events') {
-    // proof: `bind` demands an async iterable of a handler of this form
-    const events = await begun(answer as AsyncIterable<unknown>)
+    // proof: `bind` demands an async iterable of batches of a handler of this form
+    const batches = await begun(answer as AsyncIterable<EventBatch>)
     reply.hijack()
-    await writeEvents(reply.raw, events, {
-      clock: options.clock,
-      signal: gone.signal,
-      stalledReaderMs: options.limits.stalledReaderMs,
-    })
+    await writeEvents(reply.raw, batches, pace)
     return reply
   }
+  if (answer instanceof WholeList) {
+    reply.hijack()
+    await writeLines(reply.raw, answer, { ...pace, totalMs: limits.wholeListMs })
+    return reply
+  }
+  if (answer instanceof Encoded)
+    return reply.status(route.status).type('application/json; charset=utf-8').send(answer.text)
   return reply.status(route.status).send(answer)
 }
 

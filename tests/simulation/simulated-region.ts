@@ -17,7 +17,7 @@ import {
   type SimulatedHost,
 } from '@nubo/host-agent'
 import { HOST_CONTRACT_LATEST, type HostContract } from '@nubo/contracts/host'
-import { silentLog, type Database } from '@nubo/runtime'
+import { Encoded, silentLog, type Database } from '@nubo/runtime'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -320,8 +320,12 @@ export class SimulatedRegion {
       ifMatch: undefined,
       signal: new AbortController().signal,
       upload: undefined as never,
+      wantsWhole: false,
     })
-    return route.reply.parse(await this.#during(answer)) as z.output<(typeof api)[Name]['reply']>
+    const reply = await this.#during(answer)
+    return route.reply.parse(reply instanceof Encoded ? JSON.parse(reply.text) : reply) as z.output<
+      (typeof api)[Name]['reply']
+    >
   }
 
   /** Lets the virtual clock move while something waits for it. */

@@ -3,7 +3,7 @@ import { page, type World } from '../../world/index.ts'
 import { projectOf, route, type CallerBinding } from '../identity/index.ts'
 import { operationView } from '../operations/index.ts'
 import type { ComputeService } from './service.ts'
-import { setView } from './set-view.ts'
+import { encodedSet } from './set-view.ts'
 
 export function computeBindings({
   compute,
@@ -16,14 +16,14 @@ export function computeBindings({
     route(api.setCreate, async ({ caller, body }) =>
       operationView(await compute.createSet(caller, body)),
     ),
-    route(api.setList, ({ caller, query }) =>
-      page(world, query, {
-        rows: () => compute.listSets(caller, query),
-        view: (set) => setView(world, set),
+    route(api.setList, (input) =>
+      page(world, input, {
+        ...compute.listSets(input.caller, input.query),
+        view: encodedSet,
       }),
     ),
     route(api.setShow, async ({ caller, params }) =>
-      setView(world, compute.findSet(projectOf(caller), params.id)),
+      encodedSet(world, compute.findSet(projectOf(caller), params.id)),
     ),
     route(api.setStart, async ({ caller, params }) =>
       operationView(await compute.startSet(caller, params.id)),

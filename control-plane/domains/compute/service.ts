@@ -12,6 +12,7 @@ import type {
   OperationRow,
   PortRow,
   Recorder,
+  Selection,
   SetRow,
   Touched,
   Tx,
@@ -71,19 +72,22 @@ export function createComputeService(deps: ComputeDeps) {
         state?: SetState | undefined
         allProjects?: 'true' | 'false' | undefined
       },
-    ): readonly SetRow[] => {
+    ): Selection<SetRow> => {
       const isEverywhere = asked.allProjects === 'true' && mayAct(caller.role, 'operator')
-      const sets = isEverywhere
-        ? [...world.set.values()]
-        : world.set.by('project', projectOf(caller))
-      const isOnHost = ({ hostId }: SetRow): boolean =>
-        asked.host === undefined ||
-        hostId === asked.host ||
-        world.host.get(hostId)?.name === asked.host
-      return sets.filter(
-        (set) =>
-          isOnHost(set) && (asked.state === undefined || stateOf(world, set) === asked.state),
-      )
+      const project = isEverywhere ? undefined : projectOf(caller)
+      const { host, state } = asked
+      const hostId = host === undefined ? undefined : (world.host.by('name', host)[0]?.id ?? host)
+      return {
+        rows: (range) =>
+          hostId !== undefined
+            ? world.set.byIn('host', hostId, range)
+            : project !== undefined
+              ? world.set.byIn('project', project, range)
+              : world.set.in(range),
+        where: (at, set) =>
+          (project === undefined || set.projectId === project) &&
+          (state === undefined || stateOf(at, set) === state),
+      }
     },
 
     ...setCreation(deps),

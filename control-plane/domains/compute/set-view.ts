@@ -1,6 +1,7 @@
 import type { Reason, SetState, SetView } from '@nubo/contracts'
 import type { FoundContainer } from '@nubo/contracts/host'
-import type { HostRow, SetFoundRow, SetRow, World } from '../../world/index.ts'
+import { encode, type Encoded } from '@nubo/runtime'
+import type { HostRow, SetFoundRow, SetRow, WorldReader } from '../../world/index.ts'
 
 export interface SetStanding {
   readonly state: SetState
@@ -65,12 +66,47 @@ function stateOfFound(state: SetFoundRow['state']): SetState {
 }
 
 /** What `setView` says, without making all of the view. */
-export function stateOf(world: World, set: SetRow): SetState {
+export function stateOf(world: WorldReader, set: SetRow): SetState {
   const host = world.host.get(set.hostId)
   return standingOf(set, { host, found: world.setFound.get(set.id) }).state
 }
 
-export function setView(world: World, set: SetRow): SetView {
+/** What a view of a set was made of; as long as these are the same rows, so is the view. */
+interface Source {
+  readonly host: HostRow | undefined
+  readonly found: SetFoundRow | undefined
+  /** Of a port, its network and its subnet, one port after the other. */
+  readonly places: readonly (object | undefined)[]
+  readonly encoded: Encoded<SetView>
+}
+
+const sources = new WeakMap<SetRow, Source>()
+
+/**
+ * `setView` as text, made once for as long as nothing in it changes: lists, watchers and whoever asks for one set share
+ * it. A view is never wrong by this: rows do not change, they are replaced.
+ */
+export function encodedSet(world: WorldReader, set: SetRow): Encoded<SetView> {
+  const host = world.host.get(set.hostId)
+  const found = world.setFound.get(set.id)
+  const places = world.port
+    .by('set', set.id)
+    .flatMap((port) => [port, world.network.get(port.networkId), world.subnet.get(port.subnetId)])
+  const known = sources.get(set)
+  if (
+    known !== undefined &&
+    known.host === host &&
+    known.found === found &&
+    known.places.length === places.length &&
+    known.places.every((place, at) => place === places[at])
+  )
+    return known.encoded
+  const encoded = encode(setView(world, set))
+  sources.set(set, { host, found, places, encoded })
+  return encoded
+}
+
+export function setView(world: WorldReader, set: SetRow): SetView {
   const host = world.host.get(set.hostId)
   const found = world.setFound.get(set.id)
   const current = isFoundCurrent(set, found) ? found : undefined

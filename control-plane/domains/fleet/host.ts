@@ -1,6 +1,12 @@
 import { PlatformError } from '@nubo/base'
 import type { Brake, Host, Reason } from '@nubo/contracts'
-import type { BrakeRow, HostResources, HostRow, World } from '../../world/index.ts'
+import type {
+  BrakeRow,
+  HostResources,
+  HostRow,
+  World,
+  WorldReader,
+} from '../../world/index.ts'
 
 /** So many names are listed when a removal is refused. */
 const NAMES_SHOWN_MAX = 10
@@ -11,7 +17,7 @@ const NAMES_SHOWN_MAX = 10
  * again) → `returning` (connected, until nothing of an older placement is left on it) → `ready`. A new token or a new join
  * of a known host changes no state.
  */
-export function hostView(world: World, row: HostRow): Host {
+export function hostView(world: WorldReader, row: HostRow): Host {
   const sets = placedSets(world, row)
   return {
     id: row.id,
@@ -47,7 +53,7 @@ export function brakeView(row: BrakeRow): Brake {
 }
 
 /** What the sets placed on a host may take, running or not; sets that are going away no longer count. */
-export function allocatedOn(world: World, host: Pick<HostRow, 'id'>): HostResources {
+export function allocatedOn(world: WorldReader, host: Pick<HostRow, 'id'>): HostResources {
   let cpuMillis = 0
   let memoryBytes = 0
   for (const set of placedSets(world, host)) {
@@ -57,7 +63,7 @@ export function allocatedOn(world: World, host: Pick<HostRow, 'id'>): HostResour
   return { cpuMillis, memoryBytes, diskBytes: 0 }
 }
 
-function placedSets(world: World, host: Pick<HostRow, 'id'>) {
+function placedSets(world: WorldReader, host: Pick<HostRow, 'id'>) {
   return world.set.by('host', host.id).filter((set) => set.wanted !== 'removed')
 }
 

@@ -18,8 +18,8 @@ export function fleetBindings(deps: {
       const { row, token, expiresAtMs } = await fleet.invite(body)
       return { host: view(row), token, expiresAtMs }
     }),
-    route(api.hostList, ({ query }) =>
-      page(world, query, { rows: () => [...world.host.values()], view }),
+    route(api.hostList, (input) =>
+      page(world, input, { rows: (range) => world.host.in(range), view: hostView }),
     ),
     route(api.hostShow, async ({ params }) => view(fleet.find(params.id))),
     route(api.hostCordon, async ({ params }) => view(await fleet.cordon(params.id, true))),

@@ -1,7 +1,14 @@
 import { isUuid, newId, PlatformError, type Clock, type Random } from '@nubo/base'
 import type { Member, Role } from '@nubo/contracts'
 import { violatedConstraint } from '@nubo/runtime'
-import type { AccountRow, MemberRow, Recorder, World } from '../../world/index.ts'
+import type {
+  AccountRow,
+  MemberRow,
+  Recorder,
+  Selection,
+  World,
+  WorldReader,
+} from '../../world/index.ts'
 import { projectOf, type Caller } from './caller.ts'
 import { deleteAccount, deleteMember, insertAccount, notMember, upsertMember } from './store.ts'
 import { nameTaken } from './names.ts'
@@ -29,7 +36,7 @@ export function findAccount(world: World, nameOrId: string): AccountRow {
 /** Accounts, and what they are in projects. */
 export function accountCalls({ world, recorder, clock, random }: AccountDeps) {
   return {
-    listAccounts: (): AccountRow[] => [...world.account.values()],
+    listAccounts: (): Selection<AccountRow> => ({ rows: (range) => world.account.in(range) }),
 
     createAccount: async (name: string): Promise<AccountRow> => {
       const row: AccountRow = { id: newId(clock, random), name, createdAtMs: clock.nowMs() }
@@ -60,7 +67,10 @@ export function accountCalls({ world, recorder, clock, random }: AccountDeps) {
       return account
     },
 
-    listMembers: (caller: Caller): MemberRow[] => world.member.by('project', projectOf(caller)),
+    listMembers: (caller: Caller): Selection<MemberRow> => {
+      const project = projectOf(caller)
+      return { rows: (range) => world.member.byIn('project', project, range) }
+    },
 
     setMember: async (caller: Caller, nameOrId: string, role: Role): Promise<MemberRow> => {
       const account = findAccount(world, nameOrId)
@@ -91,6 +101,6 @@ export function accountCalls({ world, recorder, clock, random }: AccountDeps) {
   }
 }
 
-export function memberView(world: World, row: MemberRow): Member {
+export function memberView(world: WorldReader, row: MemberRow): Member {
   return { ...row, account: world.account.get(row.accountId)?.name ?? row.accountId }
 }

@@ -18,23 +18,20 @@ export function identityBindings(deps: {
       ...deps.about,
     })),
     route(api.projectCreate, ({ body }) => identity.createProject(body.name, body.account)),
-    route(api.projectList, ({ caller, query }) =>
-      page(world, query, {
-        rows: () => identity.visibleProjects(caller),
-        view: (project) => project,
+    route(api.projectList, (input) =>
+      page(world, input, {
+        ...identity.visibleProjects(input.caller),
+        view: (_world, project) => project,
       }),
     ),
     route(api.projectRemove, ({ caller, params }) => identity.removeProject(caller, params.id)),
     route(api.accountCreate, ({ body }) => identity.createAccount(body.name)),
-    route(api.accountList, ({ query }) =>
-      page(world, query, { rows: identity.listAccounts, view: (account) => account }),
+    route(api.accountList, (input) =>
+      page(world, input, { ...identity.listAccounts(), view: (_world, account) => account }),
     ),
     route(api.accountRemove, ({ params }) => identity.removeAccount(params.id)),
-    route(api.memberList, ({ caller, query }) =>
-      page(world, query, {
-        rows: () => identity.listMembers(caller),
-        view: (member) => memberView(world, member),
-      }),
+    route(api.memberList, (input) =>
+      page(world, input, { ...identity.listMembers(input.caller), view: memberView }),
     ),
     route(api.memberSet, async ({ caller, params, body }) =>
       memberView(world, await identity.setMember(caller, params.id, body.role)),
@@ -46,10 +43,10 @@ export function identityBindings(deps: {
       const { row, secret } = await identity.createToken(caller, body)
       return { ...tokenView(row), secret }
     }),
-    route(api.tokenList, ({ caller, query }) =>
-      page(world, query, {
-        rows: () => identity.visibleTokens(caller, query.project !== undefined),
-        view: tokenView,
+    route(api.tokenList, (input) =>
+      page(world, input, {
+        ...identity.visibleTokens(input.caller, input.query.project !== undefined),
+        view: (_world, token) => tokenView(token),
       }),
     ),
     route(api.tokenRevoke, async ({ caller, params }) =>

@@ -1,7 +1,7 @@
 import { isUuid, newId, PlatformError, type Clock, type ProjectId, type Random } from '@nubo/base'
 import type { Route } from '@nubo/contracts'
 import { violatedConstraint } from '@nubo/runtime'
-import type { ProjectRow, Recorder, TokenRow, World } from '../../world/index.ts'
+import type { ProjectRow, Recorder, Selection, TokenRow, World } from '../../world/index.ts'
 import { ownProjects, roleIn } from './access.ts'
 import { accountCalls, findAccount } from './accounts.ts'
 import { mayAct, maySee, type Caller } from './caller.ts'
@@ -48,17 +48,20 @@ export function createIdentityService(deps: IdentityDeps) {
     findProject,
     tokenOf: callerToken,
 
-    visibleProjects: (caller: Caller): ProjectRow[] =>
-      [...world.project.values()].filter(
-        (project) => roleIn(world, callerToken(caller), project.id) !== undefined,
-      ),
+    visibleProjects: (caller: Caller): Selection<ProjectRow> => {
+      const token = callerToken(caller)
+      return {
+        rows: (range) => world.project.in(range),
+        where: (_world, project) => roleIn(world, token, project.id) !== undefined,
+      }
+    },
 
     /** Operators see all tokens unless they ask for one project. */
-    visibleTokens: (caller: Caller, oneProject: boolean): TokenRow[] =>
-      [...world.token.values()].filter(
-        (token) =>
-          (caller.role === 'operator' && !oneProject) || token.projectId === caller.project,
-      ),
+    visibleTokens: (caller: Caller, oneProject: boolean): Selection<TokenRow> => ({
+      rows: (range) => world.token.in(range),
+      where: (_world, token) =>
+        (caller.role === 'operator' && !oneProject) || token.projectId === caller.project,
+    }),
 
     /** Checks token, role and project of a call before its handler runs. */
     authorize: async (call: {

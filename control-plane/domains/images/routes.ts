@@ -15,10 +15,10 @@ export function imageBindings({
     route(api.imageImport, async ({ caller, query, upload, signal }) =>
       imageView(world, await images.importImage(caller, query, { body: upload, signal })),
     ),
-    route(api.imageList, ({ caller, query }) =>
-      page(world, query, {
-        rows: () => world.image.by('project', projectOf(caller)),
-        view: (row) => imageView(world, row),
+    route(api.imageList, (input) =>
+      page(world, input, {
+        rows: (range) => world.image.byIn('project', projectOf(input.caller), range),
+        view: imageView,
       }),
     ),
     route(api.imageShow, async ({ caller, params }) =>

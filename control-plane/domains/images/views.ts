@@ -1,6 +1,6 @@
 import type { Image } from '@nubo/contracts'
-import type { ImageRow, World } from '../../world/index.ts'
+import type { ImageRow, WorldReader } from '../../world/index.ts'
 
-export function imageView(world: World, row: ImageRow): Image {
+export function imageView(world: WorldReader, row: ImageRow): Image {
   return { ...row, command: [...row.command], usedBy: world.set.countBy('image', row.id) }
 }

@@ -15,10 +15,10 @@ export function networkBindings({
     route(api.networkCreate, async ({ caller, body }) =>
       networkView(world, await network.createNetwork(caller, body)),
     ),
-    route(api.networkList, ({ caller, query }) =>
-      page(world, query, {
-        rows: () => world.network.by('project', projectOf(caller)),
-        view: (row) => networkView(world, row),
+    route(api.networkList, (input) =>
+      page(world, input, {
+        rows: (range) => world.network.byIn('project', projectOf(input.caller), range),
+        view: networkView,
       }),
     ),
     route(api.networkShow, async ({ caller, params }) =>
@@ -30,10 +30,10 @@ export function networkBindings({
     route(api.subnetCreate, async ({ caller, body }) =>
       subnetView(world, await network.createSubnet(caller, body)),
     ),
-    route(api.subnetList, ({ caller, query }) =>
-      page(world, query, {
-        rows: () => network.listSubnets(caller, query.network),
-        view: (row) => subnetView(world, row),
+    route(api.subnetList, (input) =>
+      page(world, input, {
+        ...network.listSubnets(input.caller, input.query.network),
+        view: subnetView,
       }),
     ),
     route(api.subnetRemove, async ({ caller, params, query }) =>
@@ -42,10 +42,10 @@ export function networkBindings({
     route(api.portCreate, async ({ caller, body }) =>
       portView(world, await network.createPort(caller, body)),
     ),
-    route(api.portList, ({ caller, query }) =>
-      page(world, query, {
-        rows: () => network.listPorts(caller, query.network),
-        view: (row) => portView(world, row),
+    route(api.portList, (input) =>
+      page(world, input, {
+        ...network.listPorts(input.caller, input.query.network),
+        view: portView,
       }),
     ),
     route(api.portShow, async ({ caller, params }) =>

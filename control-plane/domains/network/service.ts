@@ -8,7 +8,15 @@ import {
   type ProjectId,
   type Random,
 } from '@nubo/base'
-import type { HostRow, NetworkRow, PortRow, Recorder, SubnetRow, World } from '../../world/index.ts'
+import type {
+  HostRow,
+  NetworkRow,
+  PortRow,
+  Recorder,
+  Selection,
+  SubnetRow,
+  World,
+} from '../../world/index.ts'
 import { nameTaken, projectOf, type Caller } from '../identity/index.ts'
 import { checkNetworkRange, gatewayAddress, guestMtuBytes } from './network.ts'
 import {
@@ -132,19 +140,21 @@ export function createNetworkService(deps: NetworkDeps) {
     ...finders,
 
     /** Of the project, or of one network of it. */
-    listSubnets: (caller: Caller, nameOrId: string | undefined): readonly SubnetRow[] => {
+    listSubnets: (caller: Caller, nameOrId: string | undefined): Selection<SubnetRow> => {
       const project = projectOf(caller)
-      return nameOrId === undefined
-        ? world.subnet.by('project', project)
-        : world.subnet.by('network', findNetwork(project, nameOrId).id)
+      if (nameOrId === undefined)
+        return { rows: (range) => world.subnet.byIn('project', project, range) }
+      const { id } = findNetwork(project, nameOrId)
+      return { rows: (range) => world.subnet.byIn('network', id, range) }
     },
 
     /** Of the project, or of one network of it. */
-    listPorts: (caller: Caller, nameOrId: string | undefined): readonly PortRow[] => {
+    listPorts: (caller: Caller, nameOrId: string | undefined): Selection<PortRow> => {
       const project = projectOf(caller)
-      return nameOrId === undefined
-        ? world.port.by('project', project)
-        : world.port.by('network', findNetwork(project, nameOrId).id)
+      if (nameOrId === undefined)
+        return { rows: (range) => world.port.byIn('project', project, range) }
+      const { id } = findNetwork(project, nameOrId)
+      return { rows: (range) => world.port.byIn('network', id, range) }
     },
 
     ...networkWrites(deps, finders),

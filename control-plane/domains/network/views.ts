@@ -1,8 +1,8 @@
 import type { Network, Port, Subnet } from '@nubo/contracts'
-import type { NetworkRow, PortRow, SubnetRow, World } from '../../world/index.ts'
+import type { NetworkRow, PortRow, SubnetRow, WorldReader } from '../../world/index.ts'
 import { guestAddresses } from './network.ts'
 
-export function networkView(world: World, row: NetworkRow): Network {
+export function networkView(world: WorldReader, row: NetworkRow): Network {
   return {
     ...row,
     subnets: world.subnet.countBy('network', row.id),
@@ -10,7 +10,7 @@ export function networkView(world: World, row: NetworkRow): Network {
   }
 }
 
-export function subnetView(world: World, row: SubnetRow): Subnet {
+export function subnetView(world: WorldReader, row: SubnetRow): Subnet {
   const ports = world.port.countBy('subnet', row.id)
   return {
     ...row,
@@ -20,7 +20,7 @@ export function subnetView(world: World, row: SubnetRow): Subnet {
   }
 }
 
-export function portView(world: World, row: PortRow): Port {
+export function portView(world: WorldReader, row: PortRow): Port {
   const { setId, hostId, interfaceName, ownedBySet: _ownedBySet, ...rest } = row
   const set = world.set.get(setId)
   const host = world.host.get(set === undefined ? hostId : set.hostId)

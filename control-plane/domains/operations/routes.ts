@@ -12,10 +12,10 @@ export function operationBindings({
   world: World
 }): CallerBinding[] {
   return [
-    route(api.operationList, ({ caller, query }) =>
-      page(world, query, {
-        rows: () => operations.list(caller, query.state),
-        view: operationView,
+    route(api.operationList, (input) =>
+      page(world, input, {
+        ...operations.list(input.caller, input.query.state),
+        view: (_world, row) => operationView(row),
         newestFirst: true,
       }),
     ),

@@ -1,5 +1,5 @@
 import { PlatformError, type Clock } from '@nubo/base'
-import type { OperationRow, Recorder, World } from '../../world/index.ts'
+import type { OperationRow, Recorder, Selection, World } from '../../world/index.ts'
 import { maySee, type Caller } from '../identity/index.ts'
 import { isOpen } from './operation.ts'
 import { endOperation } from './store.ts'
@@ -20,10 +20,10 @@ export function createOperationService(deps: { world: World; recorder: Recorder;
   return {
     find,
 
-    list: (caller: Caller, state: string | undefined): OperationRow[] =>
-      world.operation
-        .by('project', caller.project ?? '')
-        .filter((row) => state === undefined || row.state === state),
+    list: (caller: Caller, state: string | undefined): Selection<OperationRow> => ({
+      rows: (range) => world.operation.byIn('project', caller.project ?? '', range),
+      where: (_world, row) => state === undefined || row.state === state,
+    }),
 
     /** Answers at once if it has ended, else when it ends or after `waitMs`. */
     wait: (
