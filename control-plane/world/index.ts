@@ -29,7 +29,6 @@ export {
   type SubnetRow,
   type TokenRow,
 } from './rows.ts'
-export type { WorldReader } from './snapshot.ts'
 export {
   type AuditTable,
   type HostResources,
@@ -42,4 +41,4 @@ export {
   type SetPlacementRule,
   type Tables,
 } from './tables.ts'
-export { World, type Change, type ChangeSet } from './world.ts'
+export { World, type Change, type ChangeSet, type WorldReader } from './world.ts'

@@ -1,8 +1,7 @@
 import { PlatformError } from '@nubo/base'
 import { encode, Encoded, encodePage, WholeList } from '@nubo/runtime'
 import type { RowRange } from './ordered-rows.ts'
-import type { WorldReader } from './snapshot.ts'
-import type { World } from './world.ts'
+import type { World, WorldReader } from './world.ts'
 
 export interface ListAsked {
   readonly query: {

@@ -1,13 +1,5 @@
 import type { Collection, RowReader } from './collection.ts'
 import { worldKinds, type WorldKind } from './commit.ts'
-import type { World } from './world.ts'
-
-/** What views are made of: the world as it is, or as it was at a revision. */
-export type WorldReader = { readonly revision: number } & {
-  readonly [Kind in WorldKind]: World[Kind] extends Collection<infer Row, infer IndexName>
-    ? RowReader<Row, IndexName>
-    : never
-}
 
 /** So many rows may change while a snapshot is read; then it is lost, for it keeps each as it was. */
 export const SNAPSHOT_ROWS_MAX = 50_000
@@ -16,26 +8,29 @@ export const SNAPSHOT_ROWS_MAX = 50_000
  * The world as it was at one revision, while the world itself goes on. It copies nothing: each row that changes after it
  * was taken is kept as it was, and read instead of the present one.
  */
-export class Snapshot {
-  readonly world: WorldReader
+export class Snapshot<Reader> {
+  readonly world: Reader
   readonly #past: ReadonlyMap<WorldKind, PastRows<{ readonly id: string }, string>>
   readonly #end: () => void
   #rows = 0
 
   /** Made by `World.snapshot`. */
-  constructor(live: World, end: () => void) {
+  constructor(
+    live: { readonly revision: number } & { readonly [Kind in WorldKind]: object },
+    end: () => void,
+  ) {
     this.#past = new Map(
       worldKinds.map((kind) => [
         kind,
-        // proof: rows of the kind go only into the kind's own collection; what each gives is typed by WorldReader
-        new PastRows(live[kind] as unknown as Collection<{ readonly id: string }, string>),
+        // proof: the world has a collection for each kind; what each gives is typed by Reader
+        new PastRows(live[kind] as Collection<{ readonly id: string }, string>),
       ]),
     )
     // proof: one entry for each kind, each over the world's collection of that kind
     this.world = {
       revision: live.revision,
       ...Object.fromEntries(this.#past),
-    } as unknown as WorldReader
+    } as Reader
     this.#end = end
   }
 

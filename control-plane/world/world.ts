@@ -1,5 +1,5 @@
 import { PlatformError, type Clock } from '@nubo/base'
-import { Collection } from './collection.ts'
+import { Collection, type RowReader } from './collection.ts'
 import type { WorldKind } from './commit.ts'
 import { ChangeHistory } from './history.ts'
 import { outlineOf, type PastChangeSet } from './outline.ts'
@@ -36,7 +36,16 @@ export interface ChangeSet {
   readonly changes: readonly Change[]
 }
 
-const named = (row: { projectId: string; name: string }): string => `${row.projectId}/${row.name}`
+/** What views are made of: the world as it is, or as it was at a revision. */
+export type WorldReader = { readonly revision: number } & {
+  readonly [Kind in WorldKind]: World[Kind] extends Collection<infer Row, infer IndexName>
+    ? RowReader<Row, IndexName>
+    : never
+}
+
+function named(row: { projectId: string; name: string }): string {
+  return `${row.projectId}/${row.name}`
+}
 
 /**
  * The read model of one server process: all rows of the region in memory at a known revision.
@@ -102,7 +111,7 @@ export class World {
   readonly #clock: Clock
   readonly #listeners = new Set<(changes: ChangeSet) => void>()
   readonly #waiters = new Set<{ revision: number; resolve: () => void }>()
-  readonly #snapshots = new Set<Snapshot>()
+  readonly #snapshots = new Set<Snapshot<WorldReader>>()
   /** Undefined until the first rows have come: nobody can resume from before them. */
   #history: ChangeHistory | undefined
   #revision = 0
@@ -152,8 +161,8 @@ export class World {
   }
 
   /** The world as it is now, for a reader that takes its time. Must be closed. */
-  snapshot(): Snapshot {
-    const snapshot = new Snapshot(this, () => this.#snapshots.delete(snapshot))
+  snapshot(): Snapshot<WorldReader> {
+    const snapshot = new Snapshot<WorldReader>(this, () => this.#snapshots.delete(snapshot))
     this.#snapshots.add(snapshot)
     return snapshot
   }
