@@ -7,6 +7,8 @@ import { flowBundle } from './flow-bundle.ts'
 import { isKept, verdictLines, verdictTable, type Verdict } from './measure.ts'
 import { portReady } from './port-ready.ts'
 import { setCreate } from './set-create.ts'
+import { memory } from './memory.ts'
+import { reads } from './reads.ts'
 import { Stage } from './stage.ts'
 import { throughput } from './throughput.ts'
 import { up } from './up.ts'
@@ -14,6 +16,8 @@ import { up } from './up.ts'
 /** TO ADD A BENCH: a file with one function, a row here, and its promise in docs/promises.md. */
 const benches = {
   up: { on: 'machine', measure: up },
+  memory: { on: 'machine', measure: memory },
+  reads: { on: 'machine', measure: reads },
   'at-rest': { on: 'stage', measure: atRest },
   'set-create': { on: 'stage', measure: setCreate },
   'port-ready': { on: 'stage', measure: portReady },

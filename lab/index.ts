@@ -1,3 +1,4 @@
+export { nodeProgram } from './checkout.ts'
 export { demonstrate, type DemoResult } from './demo.ts'
 export { DEFAULT_HOME, type HostFolders, type LabHome } from './home.ts'
 export { type Cable } from './lab-host.ts'

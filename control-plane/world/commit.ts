@@ -42,6 +42,9 @@ export interface Committed<Value> {
 
 export const FEED_CHANNEL = 'nubo_feed'
 const CONFLICT_ATTEMPTS_MAX = 5
+const TABLE_ROWS_AT_ONCE = 1_000
+/** Below every id. */
+const NIL_ID = '00000000-0000-0000-0000-000000000000'
 
 const tableOfKind: Record<WorldKind, string> = {
   account: 'account',
@@ -189,14 +192,24 @@ export async function readTables(
     .execute(async (tx) => {
       const at = await tx.selectFrom('revision').select('value').executeTakeFirstOrThrow()
       const rows: { kind: WorldKind; body: Record<string, unknown> }[] = []
-      for (const kind of worldKinds) {
-        const found = await sql<{
-          body: string
-        }>`select to_jsonb(t)::text as body from ${sql.table(tableOfKind[kind])} t`.execute(tx)
-        for (const row of found.rows) rows.push({ kind, body: parseBody(row.body) })
-      }
+      for (const kind of worldKinds)
+        for await (const body of bodiesOf(tx, kind)) rows.push({ kind, body })
       return { revision: Number(at.value), rows }
     })
+}
+
+/** In pieces: the texts of a whole table would be several times as large as its rows, and that memory stays taken. */
+async function* bodiesOf(tx: Tx, kind: WorldKind): AsyncGenerator<Record<string, unknown>> {
+  let after = NIL_ID
+  for (;;) {
+    const found = await sql<{ id: string; body: string }>`
+      select id::text as id, to_jsonb(t)::text as body from ${sql.table(tableOfKind[kind])} t
+      where id > ${after}::uuid order by id limit ${TABLE_ROWS_AT_ONCE}`.execute(tx)
+    for (const row of found.rows) yield parseBody(row.body)
+    const last = found.rows.at(-1)
+    if (last === undefined || found.rows.length < TABLE_ROWS_AT_ONCE) return
+    after = last.id
+  }
 }
 
 // proof of the cast: the record above has exactly the kinds as its keys

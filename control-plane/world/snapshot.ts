@@ -75,7 +75,9 @@ class PastRows<Row extends { readonly id: string }, IndexName extends string> im
 
   get(id: string | null | undefined): Row | undefined {
     if (id === null || id === undefined) return undefined
-    return this.#changed.has(id) ? this.#before?.get(id) : this.#live.get(id)
+    return this.#changed.size > 0 && this.#changed.has(id)
+      ? this.#before?.get(id)
+      : this.#live.get(id)
   }
 
   by(index: IndexName, key: string | null): Row[] {

@@ -1,7 +1,15 @@
 import type { Reason, SetState, SetView } from '@nubo/contracts'
 import type { FoundContainer } from '@nubo/contracts/host'
 import { encode, type Encoded } from '@nubo/runtime'
-import type { HostRow, SetFoundRow, SetRow, WorldReader } from '../../world/index.ts'
+import type {
+  HostRow,
+  NetworkRow,
+  PortRow,
+  SetFoundRow,
+  SetRow,
+  SubnetRow,
+  WorldReader,
+} from '../../world/index.ts'
 
 export interface SetStanding {
   readonly state: SetState
@@ -75,8 +83,9 @@ export function stateOf(world: WorldReader, set: SetRow): SetState {
 interface Source {
   readonly host: HostRow | undefined
   readonly found: SetFoundRow | undefined
-  /** Of a port, its network and its subnet, one port after the other. */
-  readonly places: readonly (object | undefined)[]
+  readonly ports: readonly PortRow[]
+  readonly networks: readonly (NetworkRow | undefined)[]
+  readonly subnets: readonly (SubnetRow | undefined)[]
   readonly encoded: Encoded<SetView>
 }
 
@@ -89,21 +98,30 @@ const sources = new WeakMap<SetRow, Source>()
 export function encodedSet(world: WorldReader, set: SetRow): Encoded<SetView> {
   const host = world.host.get(set.hostId)
   const found = world.setFound.get(set.id)
-  const places = world.port
-    .by('set', set.id)
-    .flatMap((port) => [port, world.network.get(port.networkId), world.subnet.get(port.subnetId)])
+  const ports = world.port.by('set', set.id)
   const known = sources.get(set)
-  if (
-    known !== undefined &&
-    known.host === host &&
-    known.found === found &&
-    known.places.length === places.length &&
-    known.places.every((place, at) => place === places[at])
-  )
-    return known.encoded
+  if (known !== undefined && known.host === host && known.found === found)
+    if (arePlacesSame(world, ports, known)) return known.encoded
   const encoded = encode(setView(world, set))
-  sources.set(set, { host, found, places, encoded })
+  sources.set(set, {
+    host,
+    found,
+    ports,
+    networks: ports.map((port) => world.network.get(port.networkId)),
+    subnets: ports.map((port) => world.subnet.get(port.subnetId)),
+    encoded,
+  })
   return encoded
+}
+
+function arePlacesSame(world: WorldReader, ports: readonly PortRow[], known: Source): boolean {
+  if (ports.length !== known.ports.length) return false
+  return ports.every(
+    (port, at) =>
+      port === known.ports[at] &&
+      world.network.get(port.networkId) === known.networks[at] &&
+      world.subnet.get(port.subnetId) === known.subnets[at],
+  )
 }
 
 export function setView(world: WorldReader, set: SetRow): SetView {
