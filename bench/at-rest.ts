@@ -2,10 +2,10 @@
  * What an agent with 20 sets and a server cost while nobody wants anything of them: processor time and memory from
  * /proc. Beside them, in the same run, a Node that does nothing: the floor that each of our processes begins at.
  */
-import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { start } from '@nubo/runtime'
 import { median, type Verdict } from './measure.ts'
+import { CPU_TICKS_PER_SECOND, cpuTicks, residentBytes } from './process-usage.ts'
 import { DIE_WITH_US, type Stage } from './stage.ts'
 
 const SETS = 20
@@ -14,7 +14,6 @@ const SETS_AT_ONCE = 4
 const SETTLE_MS = 20_000
 const WINDOWS = 5
 const WINDOW_MS = 6_000
-const TICKS_PER_SECOND = 100
 const MEBI = 2 ** 20
 const CPU_GOAL_PERCENT = 1
 const MEMORY_GOAL_MB = 120
@@ -86,22 +85,9 @@ async function watch(pids: readonly number[]): Promise<Map<number, Usage>> {
     const seconds = (performance.now() - startMs) / 1_000
     for (const [pid, { cpuPercent, memoryMb }] of usage) {
       const ticks = cpuTicks(pid) - (before.get(pid) ?? 0)
-      cpuPercent.push((ticks / TICKS_PER_SECOND / seconds) * 100)
+      cpuPercent.push((ticks / CPU_TICKS_PER_SECOND / seconds) * 100)
       memoryMb.push(residentBytes(pid) / 1e6)
     }
   }
   return usage
-}
-
-/** User and system time of all threads so far. */
-function cpuTicks(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-  // The name, in parentheses, may hold spaces; utime and stime are fields 14 and 15, the state behind it is field 3.
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  return Number(fields[11]) + Number(fields[12])
-}
-
-function residentBytes(pid: number): number {
-  const kibibytes = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]
-  return Number(kibibytes) * 1024
 }

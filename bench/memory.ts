@@ -1,9 +1,9 @@
 /** What a server with a large region takes: after its start, and after every kind of list was read whole. */
-import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { FILLED } from './filled-rows.ts'
 import { startFilledServer } from './filled-server.ts'
 import { median, type Verdict } from './measure.ts'
+import { residentBytes } from './process-usage.ts'
 
 const SETTLE_MS = 5_000
 const SAMPLES = 5
@@ -45,13 +45,8 @@ async function samples(pid: number, signal: AbortSignal): Promise<number[]> {
   await sleep(SETTLE_MS, undefined, { signal })
   const found: number[] = []
   while (found.length < SAMPLES) {
-    found.push(residentMb(pid))
+    found.push(residentBytes(pid) / 1e6)
     await sleep(SAMPLE_PERIOD_MS, undefined, { signal })
   }
   return found
-}
-
-function residentMb(pid: number): number {
-  const kibibytes = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]
-  return (Number(kibibytes) * 1_024) / 1e6
 }

@@ -10,6 +10,7 @@ import { loadavg } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { FILLED } from './filled-rows.ts'
 import { startFilledServer, type FilledServer } from './filled-server.ts'
+import { CPU_TICKS_PER_SECOND, cpuTicks } from './process-usage.ts'
 import { median, quantile, type Verdict } from './measure.ts'
 
 const ROUNDS = 5
@@ -39,7 +40,11 @@ export async function reads(signal: AbortSignal): Promise<Verdict[]> {
     await load.watch(signal)
     await load.run(WARM_UP_SECONDS, signal)
     const rounds: Found[] = []
+    const startTicks = cpuTicks(server.pid)
+    const startMs = performance.now()
     for (let round = 0; round < ROUNDS; round++) rounds.push(await load.run(ROUND_SECONDS, signal))
+    const seconds = (performance.now() - startMs) / 1_000
+    const cpuPercent = ((cpuTicks(server.pid) - startTicks) / CPU_TICKS_PER_SECOND / seconds) * 100
     process.stderr.write(
       `  load average ${loadavg()[0]?.toFixed(1)}, ${load.failed} requests failed, ${load.told} events told\n`,
     )
@@ -70,6 +75,11 @@ export async function reads(signal: AbortSignal): Promise<Verdict[]> {
       of('watch', 'watch delay under load, decision to event, p99', 100),
       p50('watch'),
       of('create', '  create of a port or a set, p99'),
+      {
+        what: '  processor of the server, all its threads',
+        unit: '% of a core',
+        value: cpuPercent,
+      },
       { what: '  load average', unit: '×', value: loadavg()[0] ?? Number.NaN },
     ]
   } finally {
