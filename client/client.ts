@@ -14,7 +14,6 @@ import {
   type CallName,
   type CallOptions,
   type CallReply,
-  type CallRequest,
   type Calls,
   type ListItem,
   type ListName,

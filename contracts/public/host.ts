@@ -263,6 +263,7 @@ export const hostRoutes = {
     query: z.strictObject(listQuery),
     reply: listOf(brake),
     status: 200,
+    form: 'list',
   }),
   hostRemove: defineRoute({
     method: 'DELETE',

@@ -32,10 +32,10 @@ export function fleetBindings(deps: {
     ),
     route(api.hostPowerShow, ({ params }) => fencing.showPower(params.id)),
     route(api.hostPowerClear, async ({ params }) => view(await fencing.clearPower(params.id))),
-    route(api.brakeList, ({ query }) =>
-      page(world, query, {
-        rows: () => [...world.brake.values()],
-        view: (row: BrakeRow) => brakeView(row),
+    route(api.brakeList, (input) =>
+      page(world, input, {
+        rows: (range) => world.brake.in(range),
+        view: (_world, row: BrakeRow) => brakeView(row),
       }),
     ),
     route(api.hostRemove, async ({ params }) => view(await fleet.remove(params.id))),
