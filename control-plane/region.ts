@@ -27,6 +27,7 @@ import {
   type BrakeLimits,
   type CertificateAuthority,
   type Fleet,
+  type NeighbourProbes,
   type PowerControl,
 } from './domains/fleet/index.ts'
 import {
@@ -149,9 +150,7 @@ export function createRegion(deps: RegionDeps): Region {
     certificates: deps.certificates,
     region: deps.about.region,
     hostContractServers: deps.hostContract.servers,
-    ...fencingOf(deps),
-    probes: { probe: (...asked) => sessions.probe(...asked) },
-    evacuation: { release: releaseFrom },
+    ...fencingOf(deps, () => sessions),
   })
   const sessions: HostSessions = createHostSessions({
     ...shared,
@@ -242,9 +241,12 @@ function handled(
   }
 }
 
-/** How lost hosts are fenced where nothing else was said. */
-function fencingOf({ power, brakeLimits }: RegionDeps) {
+/** How lost hosts are fenced. `sessions` are made after the fleet, which they need. */
+function fencingOf({ power, brakeLimits }: RegionDeps, sessions: () => HostSessions) {
+  const probes: NeighbourProbes = { probe: (...asked) => sessions().probe(...asked) }
   return {
+    probes,
+    evacuation: { release: releaseFrom },
     power: power ?? noPowerControl,
     brakeLimits: brakeLimits ?? BRAKE_LIMITS_DEFAULT,
   }
