@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util'
 import { systemClock } from '@nubo/runtime'
 import { atRest } from './at-rest.ts'
 import { failOver } from './fail-over.ts'
+import { endToEnd } from './end-to-end.ts'
 import { flowBundle } from './flow-bundle.ts'
 import { isKept, verdictLines, verdictTable, type Verdict } from './measure.ts'
 import { portReady } from './port-ready.ts'
@@ -24,6 +25,7 @@ const benches = {
   'flow-bundle': { on: 'stage', measure: flowBundle },
   'fail-over': { on: 'machine', measure: failOver },
   throughput: { on: 'stage', measure: throughput },
+  'end-to-end': { on: 'machine', measure: endToEnd },
 } as const satisfies Record<
   string,
   | { on: 'machine'; measure: (signal: AbortSignal) => Promise<Verdict[]> }

@@ -19,6 +19,11 @@ export function nodeProgram(path: string, ...args: readonly string[]): Argv {
   ]
 }
 
+/** As `nodeProgram`, for a program that is always busy: room for what lives shortly saves it from collecting all the time. */
+export function busyNodeProgram(path: string, ...args: readonly string[]): Argv {
+  return [process.execPath, '--disable-warning=ExperimentalWarning', join(top, path), ...args]
+}
+
 /** The version of this checkout. */
 export function ownVersion(): string {
   const manifest: unknown = JSON.parse(readFileSync(join(top, 'package.json'), 'utf8'))

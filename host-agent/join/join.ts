@@ -29,18 +29,39 @@ export interface JoinOptions {
  * Throws JOIN_REFUSED for a bad token or a CA that is not the token's, HOST_UNREACHABLE if no server answers.
  */
 export async function joinRegion(options: JoinOptions): Promise<Identity> {
-  const token = parseJoinToken(options.token.trim())
+  const tokenSha256 = sha256(options.token.trim())
+  const known = readIdentity(options.stateDir)
+  if (known?.tokenSha256 === tokenSha256 && known.expiresAtMs > options.clock.nowMs()) return known
+
+  const identity = await redeemToken({
+    ...options,
+    token: options.token.trim(),
+    key: () => pendingKey(options.stateDir, tokenSha256),
+  })
+  writeIdentity(options.stateDir, identity)
+  removePendingJoin(options.stateDir)
+  return identity
+}
+
+/**
+ * The network part of a join: nothing is written to disk, so a token whose answer is lost is used up.
+ * Throws as `joinRegion` does.
+ */
+export async function redeemToken(options: {
+  readonly token: string
+  /** Asked for once a server has proved that the token is from it. */
+  readonly key: () => KeyObject
+  readonly clock: Clock
+  readonly signal?: AbortSignal
+}): Promise<Identity> {
+  const token = parseJoinToken(options.token)
   if (token === undefined)
     throw new PlatformError('JOIN_REFUSED', {
       field: 'token',
       next: "make one with 'nubo host invite'",
     })
-  const tokenSha256 = createHash('sha256').update(options.token.trim()).digest('hex')
-  const known = readIdentity(options.stateDir)
-  if (known?.tokenSha256 === tokenSha256 && known.expiresAtMs > options.clock.nowMs()) return known
-
   const { server, ca } = await fetchCa(token, options.signal)
-  const key = pendingKey(options.stateDir, tokenSha256)
+  const key = options.key()
   const reply = await callServer({
     server,
     method: 'POST',
@@ -55,7 +76,7 @@ export async function joinRegion(options: JoinOptions): Promise<Identity> {
     ...(options.signal === undefined ? {} : { signal: options.signal }),
   })
   checkCertificate(reply.certificate, key, ca)
-  const identity: Identity = {
+  return {
     hostId: reply.hostId,
     hostName: token.hostName,
     key: exportKey(key),
@@ -63,12 +84,13 @@ export async function joinRegion(options: JoinOptions): Promise<Identity> {
     ca,
     issuedAtMs: options.clock.nowMs(),
     expiresAtMs: reply.expiresAtMs,
-    tokenSha256,
+    tokenSha256: sha256(options.token),
     servers: token.servers,
   }
-  writeIdentity(options.stateDir, identity)
-  removePendingJoin(options.stateDir)
-  return identity
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex')
 }
 
 /**

@@ -72,5 +72,5 @@ export function isTestCode(path: string): boolean {
 
 /** Files that hand time, randomness and the environment to the others. */
 export function isEntry(path: string): boolean {
-  return /^(runtime|lab|tools)\/|^[a-z-]+\/main\.ts$/.test(path) || isTestCode(path)
+  return /^(runtime|lab|tools)\/|^[a-z-]+\/(simulated\/)?main\.ts$/.test(path) || isTestCode(path)
 }

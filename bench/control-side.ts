@@ -1,0 +1,174 @@
+/** A control side alone: a private PostgreSQL, an image registry and two server processes, on addresses of this machine. */
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createClient, type Client } from '@nubo/client'
+import {
+  PostgresServer,
+  run,
+  start,
+  systemClock,
+  systemRandom,
+  type RunningProgram,
+} from '@nubo/runtime'
+import { DIE_WITH_US } from './stage.ts'
+
+const API_PORT = 27_480
+const HOST_CONTRACT_PORT = 27_443
+const REGISTRY_PORT = 27_500
+const SERVERS = [0, 1] as const
+const READY_TIMEOUT_MS = 30_000
+const READY_POLL_MS = 20
+const main = new URL('../control-plane/main.ts', import.meta.url).pathname
+
+export class ControlSide {
+  readonly folder: string
+  readonly #address: string
+  readonly #postgres: PostgresServer
+  readonly #servers = new Map<number, RunningProgram>()
+  #registry: RunningProgram | undefined
+
+  private constructor() {
+    // Its database runs as another user, and paths of sockets are short.
+    this.folder = mkdtempSync(join(tmpdir(), 'nbc-'))
+    chmodSync(this.folder, 0o711)
+    // An address of the loopback network for each process, so that benches at the same time do not meet.
+    this.#address = `127.${100 + ((process.pid >> 16) & 63)}.${(process.pid >> 8) & 255}.${process.pid & 255}`
+    this.#postgres = new PostgresServer({
+      folder: join(this.folder, 'db'),
+      runFolder: join(this.folder, 'run'),
+      logFile: join(this.folder, 'postgres.log'),
+    })
+  }
+
+  static async start(): Promise<ControlSide> {
+    const side = new ControlSide()
+    try {
+      await side.#postgres.start()
+      for (const index of SERVERS) writeFileSync(side.#configFile(index), side.#config(index))
+      mkdirSync(join(side.folder, 'registry'))
+      await run({
+        argv: [process.execPath, main, 'prepare', '--config', side.#configFile(0)],
+        timeoutMs: READY_TIMEOUT_MS,
+      })
+      side.#registry = start({
+        argv: [...DIE_WITH_US, 'docker-registry', 'serve', join(side.folder, 'registry.yml')],
+        logFile: join(side.folder, 'registry.log'),
+      })
+      await isReady(side.#address, REGISTRY_PORT)
+      await side.startServers()
+      return side
+    } catch (error) {
+      await side.close()
+      throw error
+    }
+  }
+
+  get postgresPid(): number {
+    return this.#postgres.pid ?? 0
+  }
+
+  get serverPids(): number[] {
+    return [...this.#servers.values()].map(({ pid }) => pid)
+  }
+
+  get apis(): string[] {
+    return SERVERS.map((index) => `http://${this.#address}:${API_PORT + index}`)
+  }
+
+  /** Of the operator, to all servers, or to one. */
+  operator(index?: number): Client {
+    return this.client(readFileSync(join(this.folder, 'token'), 'utf8').trim(), index)
+  }
+
+  client(token: string, index?: number): Client {
+    const servers = index === undefined ? this.apis : this.apis.slice(index, index + 1)
+    return createClient({ servers, token, clock: systemClock, random: systemRandom })
+  }
+
+  async startServers(): Promise<void> {
+    for (const index of SERVERS) {
+      const program = start({
+        argv: [
+          ...DIE_WITH_US,
+          process.execPath,
+          // Profiles are for whoever works on what the bench shows.
+          ...(process.env['NUBO_BENCH_PROFILES'] === undefined
+            ? []
+            : ['--cpu-prof', `--cpu-prof-dir=${process.env['NUBO_BENCH_PROFILES']}`]),
+          main,
+          'run',
+          '--config',
+          this.#configFile(index),
+        ],
+        logFile: join(this.folder, `server-${index + 1}.log`),
+      })
+      this.#servers.set(index, program)
+    }
+    await Promise.all(SERVERS.map((index) => isReady(this.#address, API_PORT + index)))
+  }
+
+  /** In order, or all at once and without a word. */
+  async stopServers(how: 'politely' | 'killed'): Promise<void> {
+    const signal = how === 'killed' ? 'SIGKILL' : 'SIGTERM'
+    await Promise.all(
+      [...this.#servers.values()].map((program) => program.stop({ signal, graceMs: 10_000 })),
+    )
+    this.#servers.clear()
+  }
+
+  /** Ends all and removes it. Idempotent. */
+  async close(): Promise<void> {
+    await this.stopServers('politely')
+    await this.#registry?.stop()
+    await this.#postgres.stop()
+    rmSync(this.folder, { recursive: true, force: true })
+  }
+
+  #configFile(index: number): string {
+    return join(this.folder, `server-${index + 1}.json`)
+  }
+
+  #config(index: number): string {
+    const { folder } = this
+    const host = this.#address
+    const hosts = (port: number): string[] => SERVERS.map((each) => `${host}:${port + each}`)
+    return JSON.stringify({
+      serverName: `server-${index + 1}`,
+      region: 'bench',
+      databaseUrl: this.#postgres.url,
+      keyFile: join(folder, 'key'),
+      bootstrapTokenFile: join(folder, 'token'),
+      api: { host, port: API_PORT + index },
+      hostContract: { host, port: HOST_CONTRACT_PORT + index },
+      peers: { api: hosts(API_PORT), hostContract: hosts(HOST_CONTRACT_PORT) },
+      registry: {
+        address: `${host}:${REGISTRY_PORT}`,
+        storageDir: join(folder, 'registry'),
+        configFile: join(folder, 'registry.yml'),
+      },
+      dataDir: join(folder, `server-${index + 1}`),
+    })
+  }
+}
+
+async function isReady(host: string, port: number): Promise<void> {
+  const deadlineMs = performance.now() + READY_TIMEOUT_MS
+  while (!(await accepts(host, port))) {
+    if (performance.now() > deadlineMs) throw new Error(`nothing listens on ${host}:${port}`)
+    await sleep(READY_POLL_MS)
+  }
+}
+
+function accepts(host: string, port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, host)
+    socket.once('connect', () => {
+      socket.destroy()
+      resolve(true)
+    })
+    socket.once('error', () => resolve(false))
+  })
+}
