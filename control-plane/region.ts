@@ -13,10 +13,10 @@ import {
 import {
   computeBindings,
   createComputeService,
+  createFoundRecorder,
   evacuateFenced,
   isSettled,
   placeSets,
-  recordFound,
   releaseFrom,
   settleSetOperations,
 } from './domains/compute/index.ts'
@@ -156,7 +156,7 @@ export function createRegion(deps: RegionDeps): Region {
     ...shared,
     presence: fleet.presence,
     membership: fleet.membership,
-    events: { recordFound: (hostId, report) => recordFound(shared, hostId, report) },
+    events: { recordFound: createFoundRecorder(shared) },
     commands: deps.hostCommands,
     server: {
       name: deps.about.serverName,

@@ -1,3 +1,4 @@
+export { Batcher, type BatcherOptions } from './batcher.ts'
 export { openLog, silentLog, type Log, type LogFields, type LogOptions } from './process/log.ts'
 export {
   isDatabaseUnavailable,

@@ -1,16 +1,22 @@
-import type { PortRow, SetRow, Touched, Tx } from '../../world/index.ts'
-import { deletePort, unbindPort } from '../network/index.ts'
-import { deleteSet } from './store.ts'
+import type { SetId } from '@nubo/base'
+import type { Touched, Tx } from '../../world/index.ts'
+import { deletePorts, portsOfSets, unbindPorts } from '../network/index.ts'
+import { deleteSets } from './store.ts'
 
-/** The last step of a removal, once nothing of the set is left on any host: its port goes or becomes free, then the row. */
+/** The last step of removals, once nothing of the sets is left on any host: ports go or become free, then the rows. */
 export async function removeSetRows(
   tx: Tx,
   touched: Touched,
-  change: { set: SetRow; ports: readonly PortRow[]; nowMs: number },
+  change: { setIds: readonly SetId[]; nowMs: number },
 ): Promise<void> {
-  for (const port of change.ports) {
-    if (port.ownedBySet) await deletePort(tx, touched, { port, nowMs: change.nowMs })
-    else await unbindPort(tx, touched, port)
-  }
-  await deleteSet(tx, touched, change.set.id)
+  const { setIds, nowMs } = change
+  if (setIds.length === 0) return
+  const ports = await portsOfSets(tx, setIds)
+  await deletePorts(tx, touched, { ports: ports.filter((port) => port.ownedBySet), nowMs })
+  await unbindPorts(
+    tx,
+    touched,
+    ports.filter((port) => !port.ownedBySet),
+  )
+  await deleteSets(tx, touched, setIds)
 }

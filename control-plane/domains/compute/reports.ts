@@ -1,12 +1,16 @@
-import type { Clock, HostId } from '@nubo/base'
+import { isPlatformError, unreachable, type Clock, type HostId } from '@nubo/base'
 import type { FoundSet } from '@nubo/contracts/host'
-import type { Log } from '@nubo/runtime'
+import { Batcher, type Log } from '@nubo/runtime'
 import type { Recorder, SetFoundRow, SetRow, Touched, Tx, World } from '../../world/index.ts'
-import { portsOfSet } from '../network/index.ts'
-import { endOperation, endOperationsOf, progressOperation } from '../operations/index.ts'
+import {
+  changeOperations,
+  endOperationsOf,
+  type OperationEnd,
+  type OperationProgress,
+} from '../operations/index.ts'
 import { outcomeOf } from './outcome.ts'
 import { removeSetRows } from './removal.ts'
-import { lockPlacedSet, upsertFound } from './store.ts'
+import { lockSets, upsertFound } from './store.ts'
 
 export interface ReportDeps {
   readonly world: World
@@ -24,27 +28,66 @@ export interface HostReport {
   readonly mentioned: ReadonlySet<string>
 }
 
+export interface ReportOfHost {
+  readonly hostId: HostId
+  readonly report: HostReport
+}
+
+interface News {
+  readonly hostId: HostId
+  readonly found: FoundSet
+}
+
+/** Of one transaction. Locks are held for as long as it lasts, and whoever reports waits for it. */
+const REPORTS_PER_COMMIT_MAX = 256
+
 /**
- * Takes what a host says about its sets: found state, ends of operations, ends of removals, in one transaction.
- * Only the host that a set is placed on, at its present epoch, is believed. Idempotent.
+ * Takes what hosts say about their sets: found state, ends of operations, ends of removals. Reports that come while
+ * others are being recorded go together in one transaction, since commits are what the region has fewest of. One that
+ * fails alone fails only its own host.
  */
-export async function recordFound(
+export function createFoundRecorder(
   deps: ReportDeps,
-  hostId: HostId,
-  report: HostReport,
+): (hostId: HostId, report: HostReport) => Promise<void> {
+  const batcher = new Batcher<ReportOfHost>({
+    itemsMax: REPORTS_PER_COMMIT_MAX,
+    run: (reports) => recordReports(deps, reports),
+    // Without its database each would fail in the same way, one after the other.
+    isWorthSplitting: (error) => !isPlatformError(error) || error.kind !== 'unavailable',
+  })
+  return (hostId, report) => batcher.add({ hostId, report })
+}
+
+/**
+ * All of it in one transaction. Only the host that a set is placed on, at its present epoch, is believed. Idempotent.
+ */
+export async function recordReports(
+  deps: ReportDeps,
+  reports: readonly ReportOfHost[],
 ): Promise<void> {
-  const { world, recorder } = deps
+  const news = new Map<string, News>()
+  for (const { hostId, report } of reports)
+    for (const found of newsOf(deps, hostId, report)) news.set(found.id, { hostId, found })
+  if (news.size === 0) return
+  await deps.recorder.write(async (tx, touched) => {
+    // The world may be a moment behind: the rows decide.
+    const rows = await lockSets(tx, [...news.keys()])
+    const placed = [...news.values()].filter(({ hostId, found }) => {
+      const row = rows.get(found.id)
+      return row?.hostId === hostId && row.epoch === found.epoch
+    })
+    const isGone = ({ found }: News): boolean =>
+      found.state === 'absent' && rows.get(found.id)?.wanted === 'removed'
+    await recordGone(deps, { tx, touched, news: placed.filter(isGone) })
+    await recordPresent(deps, { tx, touched, news: placed.filter((one) => !isGone(one)) })
+  })
+}
+
+function newsOf(deps: ReportDeps, hostId: HostId, report: HostReport): FoundSet[] {
+  const { world } = deps
   const said = report.sets.filter((found) => isBelieved(deps, hostId, found))
   const gone = report.full ? unmentioned(world, hostId, report.mentioned) : []
-  const news = [...said, ...gone].filter((found) => isNews(world, found))
-  if (news.length === 0) return
-  await recorder.write(async (tx, touched) => {
-    for (const found of news) {
-      // The world may be a moment behind: the row decides.
-      const set = await lockPlacedSet(tx, { id: found.id, hostId, epoch: found.epoch })
-      if (set !== undefined) await recordOne(deps, { tx, touched, hostId, set, found })
-    }
-  })
+  return [...said, ...gone].filter((found) => isNews(world, found))
 }
 
 function isBelieved({ world, log }: ReportDeps, hostId: HostId, found: FoundSet): boolean {
@@ -110,57 +153,67 @@ function comparable(found: FoundSet | SetFoundRow): unknown[] {
   ]
 }
 
-async function recordOne(
-  deps: ReportDeps,
-  change: { tx: Tx; touched: Touched; hostId: HostId; set: SetRow; found: FoundSet },
-): Promise<void> {
-  const { tx, touched, hostId, set, found } = change
-  const nowMs = deps.clock.nowMs()
-  if (set.wanted === 'removed' && found.state === 'absent') {
-    // Asked of the record, because the news of the removal's operation may not have come here yet.
-    await endOperationsOf(tx, touched, { resourceId: set.id, progress: 'removed', atMs: nowMs })
-    const ports = await portsOfSet(tx, set.id)
-    await removeSetRows(tx, touched, { set, ports, nowMs })
-    return
-  }
-  await settleOperations(deps, { tx, touched, found, nowMs })
-  const before = deps.world.setFound.get(set.id)
-  const isSameState = before?.state === found.state && before.epoch === found.epoch
-  await upsertFound(tx, touched, { hostId, found, sinceMs: isSameState ? before.sinceMs : nowMs })
+interface Writing {
+  readonly tx: Tx
+  readonly touched: Touched
+  readonly news: readonly News[]
 }
 
-async function settleOperations(
-  { world }: ReportDeps,
-  { tx, touched, found, nowMs }: { tx: Tx; touched: Touched; found: FoundSet; nowMs: number },
-): Promise<void> {
-  for (const operation of world.operation.by('resource', found.id)) {
-    if (operation.endedAtMs !== null) continue
-    const outcome = outcomeOf(operation, found)
-    switch (outcome.at) {
-      case 'unrelated':
-        break
-      case 'progress':
-        if (
-          operation.progress !== outcome.progress ||
-          operation.reason?.text !== outcome.reason?.text
-        ) {
-          await progressOperation(tx, touched, {
-            id: operation.id,
-            progress: outcome.progress,
-            reason: outcome.reason,
-            atMs: nowMs,
-          })
+/** Removals that have come to their end. */
+async function recordGone(deps: ReportDeps, { tx, touched, news }: Writing): Promise<void> {
+  if (news.length === 0) return
+  const nowMs = deps.clock.nowMs()
+  // proof: these are ids of rows that the caller has locked
+  const setIds = news.map(({ found }) => found.id as SetRow['id'])
+  // Asked of the record, because the news of the removal's operation may not have come here yet.
+  await endOperationsOf(tx, touched, { resourceIds: setIds, progress: 'removed', atMs: nowMs })
+  await removeSetRows(tx, touched, { setIds, nowMs })
+}
+
+async function recordPresent(deps: ReportDeps, { tx, touched, news }: Writing): Promise<void> {
+  const { world, clock } = deps
+  const nowMs = clock.nowMs()
+  await changeOperations(
+    tx,
+    touched,
+    news.flatMap(({ found }) => operationChanges(world, found, nowMs)),
+  )
+  await upsertFound(
+    tx,
+    touched,
+    news.map(({ hostId, found }) => {
+      const before = world.setFound.get(found.id)
+      const isSameState = before?.state === found.state && before.epoch === found.epoch
+      return { hostId, found, sinceMs: isSameState ? before.sinceMs : nowMs }
+    }),
+  )
+}
+
+function operationChanges(
+  world: World,
+  found: FoundSet,
+  atMs: number,
+): (OperationProgress | OperationEnd)[] {
+  return world.operation
+    .by('resource', found.id)
+    .filter((operation) => operation.endedAtMs === null)
+    .flatMap((operation): (OperationProgress | OperationEnd)[] => {
+      const outcome = outcomeOf(operation, found)
+      const { id } = operation
+      switch (outcome.at) {
+        case 'unrelated':
+          return []
+        case 'progress': {
+          const { progress, reason } = outcome
+          const isSame = operation.progress === progress && operation.reason?.text === reason?.text
+          return isSame ? [] : [{ id, state: 'running', progress, reason, atMs }]
         }
-        break
-      case 'done':
-      case 'failed':
-        await endOperation(tx, touched, {
-          id: operation.id,
-          state: outcome.at,
-          reason: outcome.at === 'failed' ? outcome.reason : null,
-          progress: outcome.progress,
-          atMs: nowMs,
-        })
-    }
-  }
+        case 'done':
+          return [{ id, state: 'done', reason: null, progress: outcome.progress, atMs }]
+        case 'failed':
+          return [{ id, state: 'failed', reason: outcome.reason, progress: outcome.progress, atMs }]
+        default:
+          return unreachable(outcome)
+      }
+    })
 }

@@ -249,11 +249,7 @@ function setChanges(deps: ComputeDeps, findSet: FindSet) {
       // Nothing was started anywhere, so there is nothing to wait for.
       if (now.hostId !== null || to.verb === 'start' || to.verb === 'restart') return
       if (to.wanted === 'removed')
-        await removeSetRows(tx, touched, {
-          set,
-          ports: world.port.by('set', set.id),
-          nowMs: clock.nowMs(),
-        })
+        await removeSetRows(tx, touched, { setIds: [set.id], nowMs: clock.nowMs() })
       await endOperation(tx, touched, {
         id: drafted.id,
         state: 'done',

@@ -1,7 +1,7 @@
 import { PlatformError, type HostId, type SetId } from '@nubo/base'
 import type { FoundSet } from '@nubo/contracts/host'
 import { sql } from 'kysely'
-import type { HostRow, SetFoundRow, SetPlacement, SetRow, Touched, Tx } from '../../world/index.ts'
+import type { HostRow, SetPlacement, SetRow, Touched, Tx } from '../../world/index.ts'
 
 /** Keeps the images of a set from being removed while it is created. NOT_FOUND if one has gone meanwhile. */
 export async function holdImages(tx: Tx, set: SetRow): Promise<void> {
@@ -187,55 +187,59 @@ export async function releaseSets(
   return ids
 }
 
-/** The row, kept from changing until the transaction ends; undefined unless the set is on this host in this epoch. */
-export async function lockPlacedSet(
-  tx: Tx,
-  at: { id: string; hostId: HostId; epoch: number },
-): Promise<SetRow | undefined> {
-  return tx
+/** Rows of sets by id, kept from changing until the transaction ends; those that are gone are left out. */
+export async function lockSets(tx: Tx, ids: readonly string[]): Promise<Map<string, SetRow>> {
+  const rows = await tx
     .selectFrom('set')
     .selectAll()
-    .where('id', '=', at.id as SetId) // proof: an id that does not exist finds nothing
-    .where('hostId', '=', at.hostId)
-    .where('epoch', '=', at.epoch)
+    .where('id', '=', sql<SetId>`any(${[...new Set(ids)]}::uuid[])`)
+    // One order for all servers, so that two batches cannot wait for each other.
+    .orderBy('id')
     .forUpdate()
-    .executeTakeFirst()
+    .execute()
+  return new Map(rows.map((row) => [row.id, row]))
 }
 
+export interface FoundChange {
+  readonly hostId: HostId
+  readonly found: FoundSet
+  readonly sinceMs: number
+}
+
+/** What was found of sets whose rows the caller has locked; at most one change of each. */
 export async function upsertFound(
   tx: Tx,
   touched: Touched,
-  change: { hostId: HostId; found: FoundSet; sinceMs: number },
+  changes: readonly FoundChange[],
 ): Promise<void> {
-  const { found } = change
-  const values = {
-    hostId: change.hostId,
-    epoch: found.epoch,
-    generation: found.generation,
-    state: found.state,
-    progress: found.progress,
-    reason: found.reason === null ? null : JSON.stringify(found.reason),
-    containers: JSON.stringify(found.containers),
-    sinceMs: change.sinceMs,
-  }
-  await tx
-    .insertInto('setFound')
-    // proof: the row exists under this id, else the foreign key refuses
-    .values({ id: found.id as SetFoundRow['id'], ...values })
-    .onConflict((conflict) => conflict.column('id').doUpdateSet(values))
-    .execute()
-  touched.touch('setFound', found.id)
+  if (changes.length === 0) return
+  const rows = changes.map(({ hostId, sinceMs, found }) => ({ ...found, hostId, sinceMs }))
+  // One parameter, so that a batch of any size is one statement that the database knows already.
+  await sql`
+    insert into set_found (id, host_id, epoch, generation, state, progress, reason, containers, since_ms)
+    select id, "hostId", epoch, generation, state, progress, reason, containers, "sinceMs"
+    from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) as r (
+      id uuid, "hostId" uuid, epoch integer, generation integer, state text, progress text, reason jsonb,
+      containers jsonb, "sinceMs" bigint)
+    on conflict (id) do update set
+      host_id = excluded.host_id, epoch = excluded.epoch, generation = excluded.generation, state = excluded.state,
+      progress = excluded.progress, reason = excluded.reason, containers = excluded.containers,
+      since_ms = excluded.since_ms`.execute(tx)
+  for (const { found } of changes) touched.touch('setFound', found.id)
 }
 
-export async function deleteSet(tx: Tx, touched: Touched, id: SetId): Promise<void> {
-  await tx.deleteFrom('setFound').where('id', '=', id).execute()
+export async function deleteSets(tx: Tx, touched: Touched, ids: readonly SetId[]): Promise<void> {
+  const these = sql<SetId>`any(${ids}::uuid[])`
+  await tx.deleteFrom('setFound').where('id', '=', these).execute()
   const deleted = await tx
     .deleteFrom('set')
-    .where('id', '=', id)
+    .where('id', '=', these)
     .returning(['projectId', 'cpuMillis', 'memoryBytes'])
     .execute()
   for (const { projectId, cpuMillis, memoryBytes } of deleted)
     touched.use(projectId, { instances: -1, cpuMillis: -cpuMillis, memoryBytes: -memoryBytes })
-  touched.touch('setFound', id)
-  touched.touch('set', id)
+  for (const id of ids) {
+    touched.touch('setFound', id)
+    touched.touch('set', id)
+  }
 }

@@ -1,4 +1,4 @@
 export { networkBindings } from './routes.ts'
 export { createNetworkService, type NetworkService } from './service.ts'
-export { bindPort, deletePort, insertPort, portsOfSet, unbindPort } from './store.ts'
+export { bindPort, deletePorts, insertPort, portsOfSets, unbindPorts } from './store.ts'
 export { networkView, portView, subnetView } from './views.ts'

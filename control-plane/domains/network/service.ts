@@ -22,14 +22,14 @@ import { checkNetworkRange, gatewayAddress, guestMtuBytes } from './network.ts'
 import {
   bindPort,
   deleteNetwork,
-  deletePort,
+  deletePorts,
   deleteSubnet,
   insertNetwork,
   insertPort,
   insertSubnet,
   lockPort,
   stillInUse,
-  unbindPort,
+  unbindPorts,
 } from './store.ts'
 
 export interface NetworkDeps {
@@ -329,7 +329,7 @@ function portWrites(
     unbindPortFromInterface: async (caller: Caller, nameOrId: string): Promise<PortRow> => {
       const port = findPort(projectOf(caller), nameOrId)
       if (port.setId !== null) throw inUse(port)
-      await recorder.write((tx, touched) => unbindPort(tx, touched, port))
+      await recorder.write((tx, touched) => unbindPorts(tx, touched, [port]))
       return current(port)
     },
 
@@ -339,7 +339,7 @@ function portWrites(
         const locked = await lockPort(tx, port.id)
         if (locked === undefined) return
         if (locked.setId !== null || locked.hostId !== null) throw inUse(port)
-        await deletePort(tx, touched, { port, nowMs: clock.nowMs() })
+        await deletePorts(tx, touched, { ports: [port], nowMs: clock.nowMs() })
       })
       return port
     },

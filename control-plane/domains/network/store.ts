@@ -1,5 +1,6 @@
 import { PlatformError, type HostId, type SetId } from '@nubo/base'
 import { violatedConstraint } from '@nubo/runtime'
+import { sql } from 'kysely'
 import type { NetworkRow, PortRow, SubnetRow, Touched, Tx } from '../../world/index.ts'
 import { checkGuestAddress, checkSubnetRange, firstFreeAddress } from './network.ts'
 
@@ -120,27 +121,36 @@ export async function insertPort(
   return given
 }
 
-/** Removes a port and lets its address rest. The caller made sure that nothing uses it. */
-export async function deletePort(
+/** Removes ports and lets their addresses rest. The caller made sure that nothing uses them. */
+export async function deletePorts(
   tx: Tx,
   touched: Touched,
-  change: { port: PortRow; nowMs: number },
+  change: { ports: readonly PortRow[]; nowMs: number },
 ): Promise<void> {
-  const { port, nowMs } = change
+  const { ports, nowMs } = change
+  if (ports.length === 0) return
+  const untilMs = nowMs + ADDRESS_REST_MS
   const deleted = await tx
     .deleteFrom('port')
-    .where('id', '=', port.id)
+    .where('id', '=', anyOf(ports))
     .returning('projectId')
     .execute()
   for (const { projectId } of deleted) touched.use(projectId, { addresses: -1 })
   await tx
     .insertInto('addressRest')
-    .values({ subnetId: port.subnetId, address: port.address, untilMs: nowMs + ADDRESS_REST_MS })
-    .onConflict((conflict) =>
-      conflict.columns(['subnetId', 'address']).doUpdateSet({ untilMs: nowMs + ADDRESS_REST_MS }),
+    .columns(['subnetId', 'address', 'untilMs'])
+    .expression(
+      sql`select u.subnet_id, u.address, ${untilMs}::bigint
+        from unnest(${ports.map((port) => port.subnetId)}::uuid[], ${ports.map((port) => port.address)}::text[])
+          as u (subnet_id, address)`,
     )
+    .onConflict((conflict) => conflict.columns(['subnetId', 'address']).doUpdateSet({ untilMs }))
     .execute()
-  touched.touch('port', port.id)
+  for (const { id } of ports) touched.touch('port', id)
+}
+
+function anyOf(ports: readonly PortRow[]) {
+  return sql<PortRow['id']>`any(${ports.map(({ id }) => id)}::uuid[])`
 }
 
 /** Attaches a free port; NOT_ALLOWED_NOW if something else was faster, IN_USE if the interface has a port already. */
@@ -202,13 +212,18 @@ async function requireFreeInterface(
   )
 }
 
-export async function unbindPort(tx: Tx, touched: Touched, port: PortRow): Promise<void> {
+export async function unbindPorts(
+  tx: Tx,
+  touched: Touched,
+  ports: readonly PortRow[],
+): Promise<void> {
+  if (ports.length === 0) return
   await tx
     .updateTable('port')
     .set({ setId: null, hostId: null, interfaceName: null })
-    .where('id', '=', port.id)
+    .where('id', '=', anyOf(ports))
     .execute()
-  touched.touch('port', port.id)
+  for (const { id } of ports) touched.touch('port', id)
 }
 
 /** The row as it is now, kept from changing until the transaction ends; undefined if it is gone. */
@@ -216,8 +231,12 @@ export async function lockPort(tx: Tx, id: PortRow['id']): Promise<PortRow | und
   return tx.selectFrom('port').selectAll().where('id', '=', id).forUpdate().executeTakeFirst()
 }
 
-export async function portsOfSet(tx: Tx, setId: SetId): Promise<PortRow[]> {
-  return tx.selectFrom('port').selectAll().where('setId', '=', setId).execute()
+export async function portsOfSets(tx: Tx, setIds: readonly SetId[]): Promise<PortRow[]> {
+  return tx
+    .selectFrom('port')
+    .selectAll()
+    .where('setId', '=', sql<SetId>`any(${setIds}::uuid[])`)
+    .execute()
 }
 
 /** For `.catch`: a row that something refers to becomes IN_USE. */

@@ -3,9 +3,12 @@ export { expireOperations } from './reconcilers/expire.ts'
 export { operationBindings } from './routes.ts'
 export { createOperationService, type OperationService } from './service.ts'
 export {
+  changeOperations,
   endOperation,
   endOperationsOf,
   insertOperation,
   progressOperation,
   supersedeOperations,
+  type OperationEnd,
+  type OperationProgress,
 } from './store.ts'

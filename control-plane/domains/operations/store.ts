@@ -1,5 +1,6 @@
 import type { OperationId } from '@nubo/base'
 import type { Reason } from '@nubo/contracts'
+import { sql } from 'kysely'
 import type { OperationRow, Touched, Tx } from '../../world/index.ts'
 
 function json(reason: Reason | null): string | null {
@@ -22,28 +23,47 @@ export interface OperationEnd {
   readonly atMs: number
 }
 
-/** Ends an operation that is still open; an ended one stays as it is. Idempotent. */
-export async function endOperation(tx: Tx, touched: Touched, end: OperationEnd): Promise<void> {
-  await tx
-    .updateTable('operation')
-    .set({
-      state: end.state,
-      reason: json(end.reason),
-      progress: end.progress,
-      endedAtMs: end.atMs,
-      updatedAtMs: end.atMs,
-    })
-    .where('id', '=', end.id)
-    .where('endedAtMs', 'is', null)
-    .execute()
-  touched.touch('operation', end.id)
+export interface OperationProgress {
+  readonly id: OperationId
+  readonly state: 'running'
+  readonly reason: Reason | null
+  readonly progress: string
+  readonly atMs: number
 }
 
-/** Ends every open operation on a resource as done: what they wanted, or what was wanted after them, is so. */
+/**
+ * Changes or ends operations that are still open, at most one change of each; ended ones stay as they are. Idempotent.
+ * One statement for any number.
+ */
+export async function changeOperations(
+  tx: Tx,
+  touched: Touched,
+  changes: readonly (OperationProgress | OperationEnd)[],
+): Promise<void> {
+  if (changes.length === 0) return
+  const rows = changes.map((change) => ({
+    ...change,
+    endedAtMs: change.state === 'running' ? null : change.atMs,
+  }))
+  await sql`
+    update operation as o set
+      state = r.state, reason = r.reason, progress = r.progress, updated_at_ms = r."atMs", ended_at_ms = r."endedAtMs"
+    from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) as r (
+      id uuid, state text, reason jsonb, progress text, "atMs" bigint, "endedAtMs" bigint)
+    where o.id = r.id and o.ended_at_ms is null`.execute(tx)
+  for (const { id } of changes) touched.touch('operation', id)
+}
+
+/** Ends an operation that is still open; an ended one stays as it is. Idempotent. */
+export function endOperation(tx: Tx, touched: Touched, end: OperationEnd): Promise<void> {
+  return changeOperations(tx, touched, [end])
+}
+
+/** Ends every open operation on these resources as done: what they wanted, or what was wanted after them, is so. */
 export async function endOperationsOf(
   tx: Tx,
   touched: Touched,
-  end: { resourceId: string; progress: string; atMs: number },
+  end: { resourceIds: readonly string[]; progress: string; atMs: number },
 ): Promise<void> {
   const rows = await tx
     .updateTable('operation')
@@ -54,7 +74,7 @@ export async function endOperationsOf(
       endedAtMs: end.atMs,
       updatedAtMs: end.atMs,
     })
-    .where('resourceId', '=', end.resourceId)
+    .where('resourceId', '=', sql<string>`any(${end.resourceIds}::uuid[])`)
     .where('endedAtMs', 'is', null)
     .returning('id')
     .execute()
@@ -62,23 +82,12 @@ export async function endOperationsOf(
 }
 
 /** What an open operation is doing, and why it waits. */
-export async function progressOperation(
+export function progressOperation(
   tx: Tx,
   touched: Touched,
-  change: { id: OperationId; progress: string; reason: Reason | null; atMs: number },
+  change: Omit<OperationProgress, 'state'>,
 ): Promise<void> {
-  await tx
-    .updateTable('operation')
-    .set({
-      state: 'running',
-      progress: change.progress,
-      reason: json(change.reason),
-      updatedAtMs: change.atMs,
-    })
-    .where('id', '=', change.id)
-    .where('endedAtMs', 'is', null)
-    .execute()
-  touched.touch('operation', change.id)
+  return changeOperations(tx, touched, [{ ...change, state: 'running' }])
 }
 
 /** Ends every open operation on a resource in favour of a newer one. */
