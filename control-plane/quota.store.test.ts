@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { isPlatformError } from '@nubo/base'
 import { silentLog } from '@nubo/runtime'
-import { deleteSet, insertSet } from './domains/compute/store.ts'
+import { deleteSets, insertSet } from './domains/compute/store.ts'
 import { quotaMismatches, recountQuotas } from './domains/quota/index.ts'
 import { openQuotaStage } from './testing/quota-stage.ts'
 
@@ -56,9 +56,9 @@ test('creations and removals of many projects in mixed transactions neither lock
       })
       if (at % 3 === 0)
         await recorder.write(async (tx, touched) => {
-          for (const row of rows.toReversed()) await deleteSet(tx, touched, row.id)
+          for (const row of rows.toReversed()) await deleteSets(tx, touched, [row.id])
           // A second time changes nothing.
-          for (const row of rows) await deleteSet(tx, touched, row.id)
+          for (const row of rows) await deleteSets(tx, touched, [row.id])
         })
     }),
   )
@@ -126,7 +126,7 @@ test('a limit below what is used takes nothing away: nothing is made, all can be
     recorder.write((tx, touched) => insertSet(tx, touched, stage.newSet(project)))
   for (const row of rows) {
     await assert.rejects(create(), (error) => isPlatformError(error, 'QUOTA_EXCEEDED'))
-    await recorder.write((tx, touched) => deleteSet(tx, touched, row.id))
+    await recorder.write((tx, touched) => deleteSets(tx, touched, [row.id]))
   }
   await create()
   assert.deepEqual(await quotaMismatches(stage.database), [])
@@ -146,6 +146,6 @@ test('counters that a server of an older version left wrong are counted anew, a 
   await recountQuotas({ database: stage.database, recorder, log: silentLog })
   assert.deepEqual(await quotaMismatches(stage.database), [])
   await stage.database.query.updateTable('quota').set({ instances: 0 }).execute()
-  await recorder.write((tx, touched) => deleteSet(tx, touched, row.id))
+  await recorder.write((tx, touched) => deleteSets(tx, touched, [row.id]))
   assert.equal((await stage.used(shop)).instances, 0)
 })

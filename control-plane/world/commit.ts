@@ -82,6 +82,8 @@ export async function commit<Value>(
       })
     } catch (error) {
       if (isRetryableConflict(error) && attempt < CONFLICT_ATTEMPTS_MAX) continue
+      const exceeded = exceededOf(error)
+      if (exceeded !== undefined) throw quotaError(exceeded)
       if (isDatabaseUnavailable(error))
         throw new PlatformError('DATABASE_UNAVAILABLE', {}, { cause: error })
       throw error
@@ -109,7 +111,21 @@ class Effects implements Touched {
 interface Change {
   readonly kind: WorldKind
   readonly id: string
+  /** Null when the row is gone. */
   readonly body: string | null
+}
+
+const REFUSED = 'quota exceeded: '
+/** Fails, with what was exceeded in the words of its error, where there is anything. */
+const refusal = sql`(select (${sql.lit(REFUSED)} || jsonb_agg(exceeded)::text)::integer from exceeded having count(*) > 0)`
+
+function exceededOf(error: unknown): [Exceeded, ...Exceeded[]] | undefined {
+  if (!(error instanceof Error)) return undefined
+  const from = error.message.indexOf(REFUSED)
+  const to = error.message.lastIndexOf('"')
+  if (from < 0 || to < from) return undefined
+  // proof: the text was made by the clause above, from rows of the clause `exceeded`, of which there is one at least
+  return JSON.parse(error.message.slice(from + REFUSED.length, to)) as [Exceeded, ...Exceeded[]]
 }
 
 /** Undefined if there is nothing that the world should hear of. */
@@ -126,7 +142,9 @@ async function append(tx: Tx, deps: CommitDeps, effects: Effects): Promise<numbe
     await sql`select 1 from quota where project_id = any(${usage.map(([id]) => id)}::uuid[])
       order by project_id for no key update`.execute(tx)
   const counted = usage.length > 0
-  const reply = await sql<{ value: number | null; exceeded: [Exceeded, ...Exceeded[]] | null }>`
+  // Whoever waits for the revision waits for all of this and the commit, so both come with one message. Nothing that
+  // was found wrong afterwards could hold up the commit: a broken limit is an error of the statement itself.
+  const reply = await sql<{ value: number | null }>`
     with ${counted ? sql`${quotaClauses(usage, deps.quotaDefaults ?? {})},` : sql``}
     ${audit.length > 0 ? sql`audited as (${auditInsert(audit)}),` : sql``}
     r as (update revision set value = value + 1 ${counted ? sql`where not exists (select 1 from exceeded)` : sql``} returning value),
@@ -137,11 +155,8 @@ async function append(tx: Tx, deps: CommitDeps, effects: Effects): Promise<numbe
         with ordinality as c (kind, id, body, ordinality)
     )
     select (select value from r) as value, (select pg_notify(${FEED_CHANNEL}, value::text) from r) as notified,
-      ${counted ? sql`(select jsonb_agg(exceeded) from exceeded)` : sql`null`} as exceeded`.execute(
-    tx,
-  )
-  const { value = null, exceeded = null } = reply.rows[0] ?? {}
-  if (exceeded !== null) throw quotaError(exceeded)
+      ${counted ? refusal : sql`null`} as refused${sql.raw(deps.database.andCommit)}`.execute(tx)
+  const value = reply.rows[0]?.value ?? null
   if (value === null) throw new Error('the revision row is missing')
   return Number(value)
 }
@@ -150,18 +165,25 @@ async function readTouched(
   tx: Tx,
   rows: ReadonlyMap<WorldKind, ReadonlySet<string>>,
 ): Promise<Change[]> {
-  const changes: Change[] = []
-  for (const [kind, ids] of rows) {
-    // Locked, since a row that was touched but not changed could change before the revision is ours: what we then
-    // append would be older than what the revision before it says, and every world would keep it.
-    const found = await sql<{ id: string; body: string }>`
-      select id::text as id, to_jsonb(t)::text as body from ${sql.table(tableOfKind[kind])} t where id = any(${[...ids]}::uuid[]) for share`.execute(
-      tx,
-    )
-    const bodies = new Map(found.rows.map((row) => [row.id, row.body]))
-    for (const id of ids) changes.push({ kind, id, body: bodies.get(id) ?? null })
-  }
-  return changes
+  if (rows.size === 0) return []
+  const kinds = [...rows.keys()]
+  const names = kinds.map((_kind, at) => sql.raw(`touched_${at}`))
+  // Locked, since a row that was touched but not changed could change before the revision is ours: what we then
+  // append would be older than what the revision before it says, and every world would keep it.
+  const clauses = kinds.map(
+    (kind, at) => sql`${names[at]} as materialized (
+      select ${sql.lit(kind)} as kind, id::text as id, to_jsonb(t)::text as body
+      from ${sql.table(tableOfKind[kind])} t where id = any(${[...(rows.get(kind) ?? [])]}::uuid[]) for share)`,
+  )
+  const found = await sql<Change>`
+    with ${sql.join(clauses)} ${sql.join(
+      names.map((name) => sql`select * from ${name}`),
+      sql` union all `,
+    )}`.execute(tx)
+  const bodies = new Map(found.rows.map((row) => [`${row.kind}/${row.id}`, row.body]))
+  return [...rows].flatMap(([kind, ids]) =>
+    [...ids].map((id) => ({ kind, id, body: bodies.get(`${kind}/${id}`) ?? null })),
+  )
 }
 
 function auditOf(

@@ -116,10 +116,11 @@ export class SimulatedFleet {
   #connector(identity: Identity): ServerConnector {
     const connector = webSocketConnector(() => identity)
     return {
-      connect: async (server, handlers, signal) => {
-        const channel = await connector.connect(server, handlers, signal)
+      connect: async (server, handlers, signal, contracts) => {
+        const channel = await connector.connect(server, handlers, signal, contracts)
         this.#sessions++
         return {
+          contract: channel.contract,
           send: (text) => {
             // Agents write the type first, and nothing else that they say begins like this.
             if (text.startsWith('{"type":"heartbeat"')) this.#heartbeats++

@@ -17,6 +17,13 @@ export interface Leadership {
 /** What the control plane needs of its database, besides queries; the simulator gives another implementation. */
 export interface Database<Tables> {
   readonly query: Kysely<Tables>
+  /**
+   * Put behind the last statement of a transaction it commits with the very message that brings the statement: its locks
+   * are not held for the time that the answer takes to this process and the commit back. If the statement fails nothing
+   * is committed. Parameters: texts, numbers, booleans, null, and lists of these. Empty where that cannot be done; the
+   * commit then follows by itself.
+   */
+  readonly andCommit: string
   /** `onNotify` also runs once after each reconnection, since notifications may have been missed. */
   listen(channel: string, onNotify: (payload: string) => void): Promise<void>
   /** Undefined if somebody else holds the lock; holders of a shared one keep out only those who want it alone. */
@@ -38,6 +45,7 @@ const STATEMENT_TIMEOUT_MS = 15_000
 /** A server that is frozen or cut off cannot end a statement: after this many times that, the client gives up by itself. */
 const ANSWER_TIMEOUT_FACTOR = 4 / 3
 const LISTEN_RETRY_MS = 500
+const AND_COMMIT = '; commit'
 /** How the driver says that it gave up; it has no code. */
 const READ_TIMEOUT_TEXT = 'Query read timeout'
 
@@ -61,6 +69,7 @@ export function openDatabase<Tables>(options: DatabaseOptions): Database<Tables>
   // would end the process if nobody listened: the pool listens to idle ones only.
   pool.on('connect', (client) => {
     client.on('error', (error) => log.warn('a database connection broke in use', { error }))
+    commitEarly(client)
     endWhenGivenUp(client)
   })
   const query = new Kysely<Tables>({
@@ -70,6 +79,7 @@ export function openDatabase<Tables>(options: DatabaseOptions): Database<Tables>
   const listener = createListener({ url: options.url, answerTimeoutMs, clock, log })
   return {
     query,
+    andCommit: AND_COMMIT,
     listen: (channel, onNotify) => listener.listen(channel, onNotify),
     tryLead: (lockNumber, how) =>
       tryLead(options.url, { lockNumber, shared: how?.shared === true, answerTimeoutMs, log }),
@@ -78,6 +88,60 @@ export function openDatabase<Tables>(options: DatabaseOptions): Database<Tables>
       await query.destroy()
     },
   }
+}
+
+/**
+ * Two statements in one text are one message of the simple protocol, which knows no parameters, so these become
+ * literals. It answers each statement; asked is the answer of the first. The commit that the query builder sends
+ * afterwards has nothing left to do, and is not sent.
+ */
+function commitEarly(client: pg.PoolClient): void {
+  let isCommitted = false
+  // oxlint-disable-next-line typescript/unbound-method -- it is called with the `this` that the proxy is called with
+  client.query = new Proxy(client.query, {
+    apply: (query, self, asked: unknown[]) => {
+      const [text, values] = asked
+      const wasCommitted = isCommitted
+      isCommitted = false
+      if (text === 'commit' && wasCommitted)
+        return Promise.resolve({ command: 'COMMIT', rowCount: null, rows: [] })
+      if (typeof text !== 'string' || !text.endsWith(AND_COMMIT))
+        return Reflect.apply(query, self, asked)
+      const literal = withLiterals(text, Array.isArray(values) ? values : [])
+      const reply = Promise.resolve(Reflect.apply(query, self, [literal]))
+      return reply.then((replies: unknown) => {
+        if (!Array.isArray(replies)) throw new Error('two statements have one answer')
+        isCommitted = true
+        return replies[0]
+      })
+    },
+  })
+}
+
+/** The same statement with its parameters in it. */
+function withLiterals(text: string, values: readonly unknown[]): string {
+  return text.replaceAll(/\$([1-9][0-9]*)/g, (_all, number: string) =>
+    literalOf(values[Number(number) - 1]),
+  )
+}
+
+function literalOf(value: unknown): string {
+  if (value === null || value === undefined) return 'null'
+  return pg.escapeLiteral(
+    Array.isArray(value) ? `{${value.map(elementOf).join(',')}}` : textOf(value),
+  )
+}
+
+function elementOf(value: unknown): string {
+  if (value === null || value === undefined) return 'null'
+  return `"${textOf(value).replaceAll(/["\\]/g, String.raw`\$&`)}"`
+}
+
+function textOf(value: unknown): string {
+  if (typeof value === 'string') return value
+  if (typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean')
+    return String(value)
+  throw new TypeError(`a ${typeof value} cannot be a parameter of the last statement`)
 }
 
 /** On a connection that owes an answer every later statement would wait for that answer: it is not used again. */

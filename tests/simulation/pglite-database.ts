@@ -52,6 +52,7 @@ export class SharedPglite {
     const held = new Set<AbortController>()
     return {
       query: this.#kysely<Tables>(isDead),
+      andCommit: '',
       listen: async (channel, onNotify) => {
         ends.push(await this.#pglite.listen(channel, onNotify))
       },

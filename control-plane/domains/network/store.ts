@@ -72,22 +72,12 @@ export async function insertPort(
     .executeTakeFirst()
   if (subnet === undefined)
     throw new PlatformError('NOT_FOUND', { kind: 'subnet', subnet: port.subnetId })
-  await tx
-    .deleteFrom('addressRest')
-    .where('subnetId', '=', subnet.id)
-    .where('untilMs', '<=', nowMs)
-    .execute()
-  const used = await tx
-    .selectFrom('port')
-    .select('address')
-    .where('subnetId', '=', subnet.id)
-    .execute()
-  const resting = await tx
-    .selectFrom('addressRest')
-    .select('address')
-    .where('subnetId', '=', subnet.id)
-    .execute()
-  const taken = new Set([...used, ...resting].map((row) => row.address))
+  const { rows } = await sql<{ address: string }>`
+    select address from port where subnet_id = ${subnet.id}
+    union all select address from address_rest where subnet_id = ${subnet.id} and until_ms > ${nowMs}`.execute(
+    tx,
+  )
+  const taken = new Set(rows.map((row) => row.address))
   if (address !== undefined) {
     checkGuestAddress(subnet.cidr, address)
     if (taken.has(address)) {
@@ -130,6 +120,13 @@ export async function deletePorts(
   const { ports, nowMs } = change
   if (ports.length === 0) return
   const untilMs = nowMs + ADDRESS_REST_MS
+  const subnetIds = [...new Set(ports.map((port) => port.subnetId))]
+  // Whatever comes to rest takes away what has rested, so that as much goes as comes.
+  await tx
+    .deleteFrom('addressRest')
+    .where('subnetId', '=', sql<PortRow['subnetId']>`any(${subnetIds}::uuid[])`)
+    .where('untilMs', '<=', nowMs)
+    .execute()
   const deleted = await tx
     .deleteFrom('port')
     .where('id', '=', anyOf(ports))
