@@ -7,6 +7,7 @@ import { endToEnd } from './end-to-end.ts'
 import { flowBundle } from './flow-bundle.ts'
 import { isKept, verdictLines, verdictTable, type Verdict } from './measure.ts'
 import { portReady } from './port-ready.ts'
+import { reconnect } from './reconnect.ts'
 import { setCreate } from './set-create.ts'
 import { memory } from './memory.ts'
 import { reads } from './reads.ts'
@@ -25,6 +26,7 @@ const benches = {
   'flow-bundle': { on: 'stage', measure: flowBundle },
   'fail-over': { on: 'machine', measure: failOver },
   throughput: { on: 'stage', measure: throughput },
+  reconnect: { on: 'machine', measure: reconnect },
   'end-to-end': { on: 'machine', measure: endToEnd },
 } as const satisfies Record<
   string,

@@ -41,6 +41,7 @@ export {
   type StreamTicket,
 } from './public/set.ts'
 export { type Operation, type OperationState } from './public/operation.ts'
+export { type ServerStatus } from './public/server.ts'
 export { watchKind, type WatchEvent, type WatchKind } from './public/watch.ts'
 export {
   STREAM_CREDIT_BYTES,

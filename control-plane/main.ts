@@ -9,6 +9,7 @@ import {
   readMigrations,
   systemClock,
   systemRandom,
+  watchProcess,
   type Database,
   type Log,
 } from '@nubo/runtime'
@@ -72,6 +73,7 @@ async function prepare(config: ServerConfig, log: Log): Promise<void> {
 }
 
 async function serve(config: ServerConfig, log: Log): Promise<{ stop: () => Promise<void> }> {
+  const ownProcess = watchProcess(clock)
   const database = openDatabase<Tables>({ url: config.databaseUrl, clock, log })
   const { certificates, secrets, signer, probeKey } = await openKeys(config, database)
   const uploadFolder = join(config.dataDir, 'uploads')
@@ -106,6 +108,7 @@ async function serve(config: ServerConfig, log: Log): Promise<{ stop: () => Prom
     auditRetention: config.audit,
     brakeLimits: config.brake,
     power: createRedfishPower({ secrets, log }),
+    processStatus: ownProcess.status,
   })
   await region.start()
   const hosts = new HostListener({
@@ -148,6 +151,7 @@ async function serve(config: ServerConfig, log: Log): Promise<{ stop: () => Prom
       await region.stop()
       await Promise.all([http.close(), hosts.stop()])
       await database.close()
+      ownProcess.stop()
     },
   }
 }

@@ -1,6 +1,12 @@
 import { isPlatformError, type Clock, type Random } from '@nubo/base'
 import { api, type Route } from '@nubo/contracts'
-import { startReconciler, type Database, type Log, type Reconciler } from '@nubo/runtime'
+import {
+  startReconciler,
+  type Database,
+  type Log,
+  type ProcessStatus,
+  type Reconciler,
+} from '@nubo/runtime'
 import {
   auditBindings,
   auditRetentionDefault,
@@ -57,6 +63,7 @@ import type { Overcommit } from './domains/placement/index.ts'
 import { createHostSessions, type HostCommands, type HostSessions } from './host-sessions/index.ts'
 import { contendForLeadership } from './leader.ts'
 import { createWatches } from './watch.ts'
+import { serverStatusBinding } from './server-status.ts'
 import {
   createCatchUp,
   createRecorder,
@@ -92,6 +99,8 @@ export interface RegionDeps {
   /** Management controllers of hosts; without it fencing goes by leases and by operators. */
   readonly power?: PowerControl
   readonly brakeLimits?: BrakeLimits
+  /** What this process knows of itself. */
+  readonly processStatus: () => ProcessStatus
 }
 
 /** One server process of the control plane, without its listeners: main.ts adds these, tests and the simulator others. */
@@ -186,6 +195,7 @@ export function createRegion(deps: RegionDeps): Region {
   const leader = createLeaderWork({ ...shared, deps, fleet })
   const catchUp = createCatchUp(shared)
   let contention: ReturnType<typeof contendForLeadership> | undefined
+  const isLeading = (): boolean => contention?.isLeading() === true
 
   return {
     world,
@@ -199,13 +209,14 @@ export function createRegion(deps: RegionDeps): Region {
       ...networkBindings({ network, world }),
       ...computeBindings({ compute, world }),
       watchBinding(shared, identity),
+      serverStatusBinding({ ...deps, world, sessions, isLeading }),
     ].map((binding) => handled(binding, { audit, world, catchUp })),
     authorize: (call) => lookTwice(world, catchUp, () => identity.authorize(call)),
     onRefused: audit.refused,
     fleet,
     sessions,
     images,
-    isLeading: () => contention?.isLeading() === true,
+    isLeading,
     start: async () => {
       await feed.start()
       audit.start()

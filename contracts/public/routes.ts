@@ -5,6 +5,7 @@ import { imageRoutes } from './image.ts'
 import { networkRoutes } from './network.ts'
 import { operationRoutes } from './operation.ts'
 import { quotaRoutes } from './quota.ts'
+import { serverRoutes } from './server.ts'
 import { setRoutes } from './set.ts'
 import { watchRoutes } from './watch.ts'
 
@@ -18,6 +19,7 @@ export const api = {
   ...operationRoutes,
   ...quotaRoutes,
   ...auditRoutes,
+  ...serverRoutes,
   ...watchRoutes,
 }
 export type Api = typeof api

@@ -17,3 +17,9 @@ export {
   type StartOptions,
 } from './programs.ts'
 export { createBootClock, systemClock, systemRandom } from './system.ts'
+export {
+  watchProcess,
+  type LoopDelay,
+  type ProcessStatus,
+  type ProcessWatch,
+} from './process-watch.ts'

@@ -204,6 +204,7 @@ test('every call answers what its contract says, no more and no less', async (t)
 
   await joinHost(region, { name: 'host-1' })
   await call('whoAmI')
+  await call('serverShow')
   await call('projectCreate', { body: { name: 'extra' } })
   await call('projectList')
   await call('projectRemove', { id: 'extra' })

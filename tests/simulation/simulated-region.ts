@@ -17,7 +17,7 @@ import {
   type SimulatedHost,
 } from '@nubo/host-agent'
 import { HOST_CONTRACT_LATEST, type HostContract } from '@nubo/contracts/host'
-import { Encoded, silentLog, type Database } from '@nubo/runtime'
+import { Encoded, silentLog, type Database, type ProcessStatus } from '@nubo/runtime'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -125,6 +125,7 @@ export class SimulatedRegion {
       },
       uploadFolder: join(this.#folder, name),
       overcommit: { cpu: 4, memory: 1 },
+      processStatus: unwatchedProcess,
     })
     const kill = (): void => {
       life.dead = true
@@ -376,6 +377,14 @@ export class SimulatedRegion {
 }
 
 /** A clock whose timers stop with their process. */
+/** The simulated servers are one process; what it measures of itself would differ from run to run. */
+const unwatchedProcess = (): ProcessStatus => ({
+  uptimeMs: 0,
+  residentBytes: 0,
+  heapUsedBytes: 0,
+  loopDelay: { now: { windowMs: 0, p50Ms: 0, p99Ms: 0, maxMs: 0 }, before: null },
+})
+
 function mortalClock(clock: Clock, life: { dead: boolean }): Clock {
   return {
     nowMs: () => clock.nowMs(),

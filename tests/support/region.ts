@@ -28,6 +28,7 @@ import {
   silentLog,
   systemClock,
   systemRandom,
+  watchProcess,
   type Database,
   type HttpServerOptions,
   type Log,
@@ -213,6 +214,7 @@ async function startServer(test: TestRegion, asked: StartAsked): Promise<TestSer
   const secrets = createSecretStore({ database, key: readFileSync(test.keyFile), ...parts })
   const certificates = await openCertificateAuthority({ secrets, region: TEST_REGION, ...parts })
   const hostContract = `${host}:${port}`
+  const ownProcess = watchProcess(systemClock)
   const region = createRegion({
     ...parts,
     database,
@@ -228,6 +230,7 @@ async function startServer(test: TestRegion, asked: StartAsked): Promise<TestSer
     overcommit: { cpu: 4, memory: 1 },
     quotaDefaults: asked.quotaDefaults,
     ...(asked.power === undefined ? {} : { power: asked.power }),
+    processStatus: ownProcess.status,
   })
   await region.start()
   const hosts = new HostListener({
@@ -264,6 +267,7 @@ async function startServer(test: TestRegion, asked: StartAsked): Promise<TestSer
     await region.stop()
     await Promise.all([http.close(), hosts.stop()])
     await database.close()
+    ownProcess.stop()
   }
   return {
     name: asked.name,

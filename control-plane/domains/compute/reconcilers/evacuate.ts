@@ -1,10 +1,9 @@
 import type { Clock } from '@nubo/base'
 import type { HostRow, Recorder, SetRow, Touched, Tx, World } from '../../../world/index.ts'
 import { lockHost } from '../../fleet/index.ts'
-import { portsOfSet } from '../../network/index.ts'
 import { endOperationsOf } from '../../operations/index.ts'
 import { removeSetRows } from '../removal.ts'
-import { lockPlacedSet, releaseSets } from '../store.ts'
+import { lockSets, releaseSets } from '../store.ts'
 
 export interface EvacuateDeps {
   readonly world: World
@@ -54,11 +53,17 @@ async function evacuate(
     // It is back: it says itself what runs there.
     if (host?.state !== 'fenced') return
     await releaseFrom(tx, touched, { host, atMs })
-    for (const { id, epoch } of gone) {
-      const set = await lockPlacedSet(tx, { id, hostId: host.id, epoch })
-      if (set === undefined || !isGone(host, set)) continue
-      await endOperationsOf(tx, touched, { resourceId: set.id, progress: 'removed', atMs })
-      await removeSetRows(tx, touched, { set, ports: await portsOfSet(tx, set.id), nowMs: atMs })
-    }
+    const rows = await lockSets(
+      tx,
+      gone.map((set) => set.id),
+    )
+    const setIds = gone
+      .filter(({ id, epoch }) => {
+        const row = rows.get(id)
+        return row?.hostId === host.id && row.epoch === epoch && isGone(host, row)
+      })
+      .map(({ id }) => id)
+    await endOperationsOf(tx, touched, { resourceIds: setIds, progress: 'removed', atMs })
+    await removeSetRows(tx, touched, { setIds, nowMs: atMs })
   })
 }

@@ -1,0 +1,84 @@
+/**
+ * Both servers are killed at once under thousands of connected hosts and started again: how long until every host is
+ * served (its session is recorded and it has its wanted state), and what the event loops of the servers went through.
+ * Real WebSockets with mutual TLS; hosts, servers and PostgreSQL share the machine.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Verdict } from './measure.ts'
+import { residentBytes, SimulatedStage } from './simulated-stage.ts'
+
+const HOSTS = 5_000
+const SERVED_GOAL_S = 30
+const SERVED_TIMEOUT_MS = 120_000
+const LOOP_DELAY_GOAL_MS = 100
+const POLL_MS = 50
+
+export async function reconnect(signal: AbortSignal): Promise<Verdict[]> {
+  const stage = await SimulatedStage.start({ hosts: HOSTS, signal })
+  try {
+    return await storm(stage, { hosts: HOSTS, signal })
+  } finally {
+    await stage.close()
+  }
+}
+
+export async function storm(
+  stage: SimulatedStage,
+  options: { hosts: number; signal: AbortSignal },
+): Promise<Verdict[]> {
+  const { hosts, signal } = options
+  const { control } = stage
+  await control.stopServers('killed')
+  const killedMs = performance.now()
+  await control.startServers()
+  const startedMs = performance.now()
+  const operators = control.apis.map((_api, index) => control.operator(index))
+  for (;;) {
+    signal.throwIfAborted()
+    const served = await Promise.all(operators.map((operator) => operator.serverShow()))
+    const connected = served.reduce((sum, server) => sum + server.hostsConnected, 0)
+    if (connected >= hosts) break
+    if (performance.now() - startedMs > SERVED_TIMEOUT_MS)
+      throw new Error(`${connected} of ${hosts} hosts are served after ${SERVED_TIMEOUT_MS} ms`)
+    await sleep(POLL_MS)
+  }
+  const servedMs = performance.now()
+  // Since the start of the servers, which is less than a window ago or just more.
+  const shown = await Promise.all(operators.map((operator) => operator.serverShow()))
+  const at = `${hosts} hosts reconnecting at once`
+  return [
+    {
+      what: `${at}, servers listen again → all served`,
+      unit: 's',
+      value: (servedMs - startedMs) / 1_000,
+      goal: { atMost: SERVED_GOAL_S },
+    },
+    { what: '  servers killed → all served', unit: 's', value: (servedMs - killedMs) / 1_000 },
+    ...shown.flatMap(({ name, eventLoop }): Verdict[] => {
+      const { p99Ms, maxMs } = worse(eventLoop)
+      return [
+        {
+          what: `${at}, event-loop delay p99 of ${name}`,
+          unit: 'ms',
+          value: p99Ms,
+          goal: { atMost: LOOP_DELAY_GOAL_MS },
+        },
+        { what: `  event-loop delay of ${name}, longest`, unit: 'ms', value: maxMs },
+      ]
+    }),
+    ...control.serverPids.map((pid, index): Verdict => ({
+      what: `  server ${index + 1}, memory`,
+      unit: 'MB',
+      value: residentBytes(pid) / 1e6,
+    })),
+  ]
+}
+
+interface Delays {
+  readonly p99Ms: number
+  readonly maxMs: number
+}
+
+function worse({ now, before }: { now: Delays; before: Delays | null }): Delays {
+  return before !== null && before.p99Ms > now.p99Ms ? before : now
+}
