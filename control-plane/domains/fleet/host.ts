@@ -1,12 +1,6 @@
 import { PlatformError } from '@nubo/base'
 import type { Brake, Host, Reason } from '@nubo/contracts'
-import type {
-  BrakeRow,
-  HostResources,
-  HostRow,
-  World,
-  WorldReader,
-} from '../../world/index.ts'
+import type { BrakeRow, HostResources, HostRow, World, WorldReader } from '../../world/index.ts'
 
 /** So many names are listed when a removal is refused. */
 const NAMES_SHOWN_MAX = 10

@@ -1,16 +1,29 @@
-import { every, PlatformError, type Clock, type HostId, type Timer } from '@nubo/base'
+import {
+  every,
+  isPlatformError,
+  PlatformError,
+  type Clock,
+  type HostId,
+  type Timer,
+} from '@nubo/base'
 import type { Hello } from '@nubo/contracts/host'
-import type { Database, Log } from '@nubo/runtime'
-import type { Recorder, Tables } from '../../world/index.ts'
+import { Batcher, type Database, type Log } from '@nubo/runtime'
+import type { Recorder, Tables, Touched, Tx } from '../../world/index.ts'
 import { RECORD_PERIOD_MS, RECORD_STALE_MAX_MS } from './lease.ts'
 import {
-  connectedHostWithVtep,
-  lockHost,
-  recordArrival,
+  connectedHostsWithVtep,
+  lockHosts,
+  recordArrivals,
   recordCleaned,
   recordHeard,
+  type Arrival,
   type Heard,
 } from './store.ts'
+
+/** After the loss of a server thousands come at once, and a commit for each would take all there are. */
+const ARRIVALS_PER_COMMIT_MAX = 64
+
+type Arriving = Omit<Arrival, 'host' | 'atMs'> & { readonly hostId: HostId }
 
 export interface PresenceDeps {
   readonly database: Database<Tables>
@@ -48,6 +61,37 @@ export function createPresence(deps: PresenceDeps): Presence {
   /** Of each host the session whose heartbeat was confirmed last, and when the write of it began. */
   const confirmed = new Map<HostId, { sessionId: string; sinceMs: number }>()
   let timer: Timer | undefined
+  const arrivals = new Batcher<Arriving>({
+    itemsMax: ARRIVALS_PER_COMMIT_MAX,
+    run: (arriving) => recorder.write((tx, touched) => recordAll(tx, touched, arriving)),
+    isWorthSplitting: (error) => !isPlatformError(error) || error.kind !== 'unavailable',
+  })
+
+  async function recordAll(tx: Tx, touched: Touched, arriving: readonly Arriving[]): Promise<void> {
+    const rows = await lockHosts(
+      tx,
+      arriving.map(({ hostId }) => hostId),
+    )
+    const others = await connectedHostsWithVtep(
+      tx,
+      arriving.flatMap(({ hello }) => hello.vtepAddress ?? []),
+    )
+    const atMs = clock.nowMs()
+    // Of a host that arrived twice the later session counts.
+    const arrivals = new Map<HostId, Arrival>()
+    for (const { hostId, ...said } of arriving) {
+      const host = rows.get(hostId)
+      if (host === undefined) throw new PlatformError('NOT_FOUND', { kind: 'host', host: hostId })
+      const { vtepAddress } = said.hello
+      const other = others.find(
+        (one) => vtepAddress !== null && one.vtepAddress === vtepAddress && one.id !== hostId,
+      )
+      if (other !== undefined) throw tunnelTaken(host, other)
+      others.push({ id: hostId, name: host.name, vtepAddress })
+      arrivals.set(hostId, { ...said, host, atMs })
+    }
+    await recordArrivals(tx, touched, [...arrivals.values()])
+  }
 
   async function record(): Promise<void> {
     const batch = unrecorded
@@ -70,23 +114,7 @@ export function createPresence(deps: PresenceDeps): Presence {
   return {
     connected: async (hostId, hello, by) => {
       const sinceMs = clock.monotonicMs()
-      await recorder.write(async (tx, touched) => {
-        const row = await lockHost(tx, hostId)
-        if (row === undefined) throw new PlatformError('NOT_FOUND', { kind: 'host', host: hostId })
-        const { vtepAddress } = hello
-        const other =
-          vtepAddress === null
-            ? undefined
-            : await connectedHostWithVtep(tx, { vtepAddress, notId: hostId })
-        if (other !== undefined) {
-          throw new PlatformError(
-            'NOT_ALLOWED_NOW',
-            { host: row.name, other, vtepAddress, next: 'give each host its own tunnel address' },
-            { message: `Host ${other} has the tunnel address ${vtepAddress} already.` },
-          )
-        }
-        await recordArrival(tx, touched, { host: row, hello, ...by, atMs: clock.nowMs() })
-      })
+      await arrivals.add({ hostId, hello, ...by })
       confirmed.set(hostId, { sessionId: by.sessionId, sinceMs })
     },
 
@@ -118,4 +146,16 @@ export function createPresence(deps: PresenceDeps): Presence {
       await record()
     },
   }
+}
+
+function tunnelTaken(
+  host: { readonly name: string },
+  other: { readonly name: string; readonly vtepAddress: string | null },
+): PlatformError {
+  const { name, vtepAddress } = other
+  return new PlatformError(
+    'NOT_ALLOWED_NOW',
+    { host: host.name, other: name, vtepAddress, next: 'give each host its own tunnel address' },
+    { message: `Host ${name} has the tunnel address ${vtepAddress} already.` },
+  )
 }

@@ -110,62 +110,92 @@ export interface Arrival {
   readonly atMs: number
 }
 
-/** Undefined if there is no such host. The lock does not hold up sets that are placed on it meanwhile. */
-export function lockHost(tx: Tx, id: HostId): Promise<HostRow | undefined> {
-  return tx.selectFrom('host').selectAll().where('id', '=', id).forNoKeyUpdate().executeTakeFirst()
+/** Rows by id; hosts that are gone are left out. The locks do not hold up sets that are placed on them meanwhile. */
+export async function lockHosts(tx: Tx, ids: readonly HostId[]): Promise<Map<HostId, HostRow>> {
+  const rows = await tx
+    .selectFrom('host')
+    .selectAll()
+    .where('id', '=', sql<HostId>`any(${ids}::uuid[])`)
+    // One order for all servers, so that two batches cannot wait for each other.
+    .orderBy('id')
+    .forNoKeyUpdate()
+    .execute()
+  return new Map(rows.map((row) => [row.id, row]))
 }
 
-/** The name of another connected host that says it has this tunnel address. */
-export async function connectedHostWithVtep(
+/** One of `lockHosts`. */
+export async function lockHost(tx: Tx, id: HostId): Promise<HostRow | undefined> {
+  return (await lockHosts(tx, [id])).get(id)
+}
+
+/** Connected hosts that say that they have one of these tunnel addresses. */
+export async function connectedHostsWithVtep(
   tx: Tx,
-  asked: { vtepAddress: string; notId: HostId },
-): Promise<string | undefined> {
-  const row = await tx
+  vtepAddresses: readonly string[],
+): Promise<{ id: HostId; name: string; vtepAddress: string | null }[]> {
+  return tx
     .selectFrom('host')
-    .select('name')
-    .where('vtepAddress', '=', asked.vtepAddress)
-    .where('id', '!=', asked.notId)
+    .select(['id', 'name', 'vtepAddress'])
+    .where('vtepAddress', '=', sql<string>`any(${vtepAddresses}::text[])`)
     .where('state', 'in', ['ready', 'returning'])
-    .executeTakeFirst()
-  return row?.name
+    .execute()
 }
 
 /**
- * The host is there. Its state changes only if it was not `ready`, so a quick reconnection shows nothing. One that was
- * fenced is `returning` until it has shown that nothing of an older placement is left on it (recordCleaned).
+ * The hosts are there. Their states change only if they were not `ready`, so a quick reconnection shows nothing. Those
+ * that were fenced are `returning` until they have shown that nothing of an older placement is left (recordCleaned).
  */
-export async function recordArrival(tx: Tx, touched: Touched, arrival: Arrival): Promise<void> {
-  const { host, hello, serverName, sessionId, atMs } = arrival
-  const hostId = host.id
-  const state = host.mustClean ? 'returning' : 'ready'
-  const cleaning = host.mustClean ? cleaningOf(host) : { fence: null, reason: null }
-  await tx
-    .updateTable('host')
-    .set({
-      state,
-      reason: cleaning.reason === null ? null : JSON.stringify(cleaning.reason),
-      fence: cleaning.fence === null ? null : JSON.stringify(cleaning.fence),
-      sinceMs: host.state === state ? host.sinceMs : atMs,
-      inventory: JSON.stringify(hello.inventory),
-      capacity: JSON.stringify(hello.capacity),
-      reserve: JSON.stringify(hello.reserve),
-      bootId: hello.bootId,
-      vtepAddress: hello.vtepAddress,
-      underlayMtuBytes: hello.underlayMtuBytes,
-      stopsWithinMs: hello.stopsWithinMs,
-      probeAddress: hello.probeAddress,
-      serverName,
-      sessionId,
-    })
-    .where('id', '=', hostId)
-    .execute()
+export async function recordArrivals(
+  tx: Tx,
+  touched: Touched,
+  arrivals: readonly Arrival[],
+): Promise<void> {
   await sql`
-    insert into host_liveness (host_id, session_id, heard_at_ms, beats) values (${hostId}, ${sessionId}, ${atMs}, 1)
+    update host as h set
+      state = r.state, reason = nullif(r.reason, 'null'::jsonb), fence = nullif(r.fence, 'null'::jsonb),
+      since_ms = r."sinceMs", inventory = r.inventory, capacity = r.capacity,
+      reserve = r.reserve, boot_id = r."bootId", vtep_address = r."vtepAddress",
+      underlay_mtu_bytes = r."underlayMtuBytes", stops_within_ms = r."stopsWithinMs",
+      probe_address = r."probeAddress", server_name = r."serverName", session_id = r."sessionId"
+    from jsonb_to_recordset(${JSON.stringify(arrivals.map(arrivedRow))}::jsonb) as r (
+      id uuid, state text, reason jsonb, fence jsonb, "sinceMs" bigint, inventory jsonb, capacity jsonb, reserve jsonb,
+      "bootId" text, "vtepAddress" text, "underlayMtuBytes" integer, "stopsWithinMs" integer, "probeAddress" text,
+      "serverName" text, "sessionId" uuid)
+    where h.id = r.id`.execute(tx)
+  // In one order for all servers, as heartbeats.
+  const sorted = arrivals.toSorted((a, b) => (a.host.id < b.host.id ? -1 : 1))
+  await sql`
+    insert into host_liveness (host_id, session_id, heard_at_ms, beats)
+    select u.host_id, u.session_id, u.at_ms, 1
+    from unnest(${sorted.map(({ host }) => host.id)}::uuid[], ${sorted.map(({ sessionId }) => sessionId)}::uuid[], ${sorted.map(({ atMs }) => atMs)}::bigint[])
+      as u (host_id, session_id, at_ms)
     on conflict (host_id) do update
     set session_id = excluded.session_id, heard_at_ms = excluded.heard_at_ms, beats = host_liveness.beats + 1`.execute(
     tx,
   )
-  touched.touch('host', hostId)
+  for (const { host } of arrivals) touched.touch('host', host.id)
+}
+
+function arrivedRow({ host, hello, serverName, sessionId, atMs }: Arrival) {
+  const state = host.mustClean ? 'returning' : 'ready'
+  const { fence, reason } = host.mustClean ? cleaningOf(host) : { fence: null, reason: null }
+  return {
+    id: host.id,
+    state,
+    reason,
+    fence,
+    sinceMs: host.state === state ? host.sinceMs : atMs,
+    inventory: hello.inventory,
+    capacity: hello.capacity,
+    reserve: hello.reserve,
+    bootId: hello.bootId,
+    vtepAddress: hello.vtepAddress,
+    underlayMtuBytes: hello.underlayMtuBytes,
+    stopsWithinMs: hello.stopsWithinMs,
+    probeAddress: hello.probeAddress,
+    serverName,
+    sessionId,
+  }
 }
 
 function cleaningOf({ fence }: HostRow): { fence: HostFence | null; reason: Reason } {

@@ -60,7 +60,9 @@ async function evacuate(
     const setIds = gone
       .filter(({ id, epoch }) => {
         const row = rows.get(id)
-        return row?.hostId === host.id && row.epoch === epoch && isGone(host, row)
+        return (
+          row !== undefined && row.hostId === host.id && row.epoch === epoch && isGone(host, row)
+        )
       })
       .map(({ id }) => id)
     await endOperationsOf(tx, touched, { resourceIds: setIds, progress: 'removed', atMs })
