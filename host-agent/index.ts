@@ -14,6 +14,7 @@ export type { ChannelHandlers, ServerChannel, ServerConnector } from './session/
 export { webSocketConnector, webSocketStreamDialer } from './session/web-socket.ts'
 export { FakeUnderlay } from './probes/fake-underlay.ts'
 export type { StreamDialer, StreamHandlers, StreamSocket } from './streams/stream-socket.ts'
+export { SimulatedFleet } from './simulated/simulated-fleet.ts'
 export {
   createSimulatedHost,
   SimulatedHost,

@@ -16,8 +16,12 @@ import { webSocketChannel, webSocketStream } from './web-socket.ts'
 
 /** Against peers that are slow, many or hostile. */
 const CONNECTIONS_MAX = 10_000
-/** Connections that have not become a session or a stream; more are refused, while those that serve go on. */
-const IDLE_CONNECTIONS_MAX = 512
+/**
+ * Connections that have not become a session or a stream; more are refused, while those that serve go on. When thousands
+ * of hosts come at once, each of so many waits for the handshakes of all the others: at 100 of them a second this many
+ * are through long before their peers give up, and what would be given up half-way is refused while it costs nothing.
+ */
+const IDLE_CONNECTIONS_MAX = 128
 const HANDSHAKE_TIMEOUT_MS = 5_000
 const HEADERS_TIMEOUT_MS = 5_000
 const REQUEST_TIMEOUT_MS = 15_000

@@ -1,7 +1,8 @@
+import { createSecureContext, type SecureContext } from 'node:tls'
 import { HOST_MESSAGE_BYTES_MAX, hostSessionPath, type HostContract } from '@nubo/contracts/host'
 import { STREAM_FRAME_BYTES_MAX } from '@nubo/contracts'
 import { PlatformError } from '@nubo/base'
-import { WebSocket } from 'ws'
+import { WebSocket, type ClientOptions } from 'ws'
 import type { Identity } from '../join/identity.ts'
 import type { StreamDialer } from '../streams/stream-socket.ts'
 import type { ServerConnector } from './channel.ts'
@@ -19,11 +20,12 @@ const REASON_BYTES_MAX = 120
  * too old is not remembered: one more handshake costs little, and it comes back upgraded some day.
  */
 export function webSocketConnector(identity: () => Identity): ServerConnector {
+  const secureContext = contexts(identity)
   return {
     async connect(server, handlers, signal, contracts) {
       const { socket, contract } = await dialSession({
         server,
-        identity: identity(),
+        secureContext: secureContext(),
         contracts,
         signal,
       })
@@ -54,12 +56,13 @@ export function webSocketConnector(identity: () => Identity): ServerConnector {
 
 /** Dials `wss://<server>/host/v1/streams/<token>`. */
 export function webSocketStreamDialer(identity: () => Identity): StreamDialer {
+  const secureContext = contexts(identity)
   return {
     async dial({ server, token }, handlers, signal) {
       const socket = open({
         server,
         path: `/host/v1/streams/${encodeURIComponent(token)}`,
-        identity: identity(),
+        secureContext: secureContext(),
         bytesMax: STREAM_FRAME_BYTES_MAX,
       })
       // The server may speak with the first packet, so these listen before it is open.
@@ -88,16 +91,16 @@ export function webSocketStreamDialer(identity: () => Identity): StreamDialer {
 /** The first version that the server does not answer with 404. */
 async function dialSession(options: {
   server: string
-  identity: Identity
+  secureContext: SecureContext
   contracts: readonly HostContract[]
   signal: AbortSignal
 }): Promise<{ socket: WebSocket; contract: HostContract }> {
-  const { server, identity, contracts, signal } = options
+  const { server, secureContext, contracts, signal } = options
   for (const contract of contracts) {
     const socket = open({
       server,
       path: hostSessionPath(contract),
-      identity,
+      secureContext,
       bytesMax: HOST_MESSAGE_BYTES_MAX,
     })
     let status: number | undefined
@@ -121,22 +124,34 @@ async function dialSession(options: {
   )
 }
 
+/** Parsing keys and certificates costs more than the rest of a try, and tries are many when servers are gone. */
+function contexts(identity: () => Identity): () => SecureContext {
+  let known: { identity: Identity; context: SecureContext } | undefined
+  return () => {
+    const now = identity()
+    if (known?.identity !== now) {
+      const { ca, certificate: cert, key } = now
+      known = { identity: now, context: createSecureContext({ ca, cert, key }) }
+    }
+    return known.context
+  }
+}
+
 function open(options: {
   server: string
   path: string
-  identity: Identity
+  secureContext: SecureContext
   bytesMax: number
 }): WebSocket {
-  const { identity } = options
-  const socket = new WebSocket(`wss://${options.server}${options.path}`, {
-    ca: identity.ca,
-    cert: identity.certificate,
-    key: identity.key,
+  // `tls.connect` gets all of it; the types of ws leave the context out.
+  const connectOptions: ClientOptions & { secureContext: SecureContext } = {
+    secureContext: options.secureContext,
     perMessageDeflate: false,
     maxPayload: options.bytesMax,
     handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
     followRedirects: false,
-  })
+  }
+  const socket = new WebSocket(`wss://${options.server}${options.path}`, connectOptions)
   // Errors come with a close, which is what everybody listens to; without a listener they would end the process.
   socket.on('error', () => undefined)
   return socket

@@ -214,3 +214,31 @@ test('two connected hosts cannot have one tunnel address, and a removed host can
   await service.remove('h1')
   await refused(presence.connected(one.hostId, helloOf(one.hostId), by()), 'NOT_FOUND')
 })
+
+test('hosts that arrive together share a revision; of two with one tunnel address the first is in', async (context) => {
+  const server = await openServer(context)
+  const { presence } = server.fleet
+  const joined = []
+  for (const name of ['h1', 'h2', 'h3', 'h4']) joined.push(await joinHost(server, name))
+  const arrive = (number: number, vtepAddress: string) => {
+    const hostId = joined[number]?.hostId
+    assert.ok(hostId !== undefined)
+    const by = { serverName: 's1', sessionId: newSessionId() }
+    return presence.connected(hostId, helloOf(hostId, { vtepAddress }), by)
+  }
+  const before = server.world.revision
+  await Promise.all([0, 1, 2, 3].map((number) => arrive(number, `10.1.1.${number}`)))
+  assert.equal(server.world.revision, before + 2, 'the first alone, the others together')
+  const outcomes = await Promise.allSettled([
+    arrive(0, '10.1.2.1'),
+    arrive(1, '10.1.2.2'),
+    arrive(2, '10.1.2.2'),
+    arrive(3, '10.1.2.3'),
+  ])
+  assert.deepEqual(
+    outcomes.map(({ status }) => status),
+    ['fulfilled', 'fulfilled', 'rejected', 'fulfilled'],
+  )
+  assert.equal(server.world.host.by('name', 'h4')[0]?.vtepAddress, '10.1.2.3')
+  assert.equal(server.world.host.by('name', 'h3')[0]?.vtepAddress, '10.1.1.2')
+})

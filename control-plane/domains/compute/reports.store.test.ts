@@ -1,0 +1,115 @@
+// Proves that what hosts report at the same time is recorded together, believed only from the right host, and that one
+// report which cannot be recorded fails only its own host.
+import assert from 'node:assert/strict'
+import { test, type TestContext } from 'node:test'
+import { newId, type ProjectId, type SetId } from '@nubo/base'
+import type { FoundSet } from '@nubo/contracts/host'
+import { silentLog, systemClock, systemRandom } from '@nubo/runtime'
+import { openTestDatabase } from '../../../tests/support/database.ts'
+import { hostId, hostRow, setId, setRow } from '../../host-sessions/testing/rows.ts'
+import { createRecorder, FeedReader, World, type Tables } from '../../world/index.ts'
+import { createFoundRecorder, type HostReport } from './reports.ts'
+import { insertSet } from './store.ts'
+
+const HOSTS = [1, 2, 3]
+
+/** Set N is on host N. */
+async function openRegion(context: TestContext) {
+  const { database } = await openTestDatabase<Tables>(context)
+  const world = new World(systemClock)
+  const deps = { database, clock: systemClock, log: silentLog, world }
+  const feed = new FeedReader(deps)
+  await feed.start()
+  context.after(() => feed.stop())
+  const recorder = createRecorder({ ...deps, feed })
+  const accountId = newId<'account'>(systemClock, systemRandom)
+  const project: ProjectId = newId(systemClock, systemRandom)
+  await recorder.write(async (tx, touched) => {
+    await tx.insertInto('account').values({ id: accountId, name: 'a', createdAtMs: 1 }).execute()
+    await tx
+      .insertInto('project')
+      .values({ id: project, accountId, name: 'p', createdAtMs: 1 })
+      .execute()
+    for (const number of HOSTS) {
+      const { roles, labels, ...host } = hostRow(number)
+      await tx
+        .insertInto('host')
+        .values({
+          ...host,
+          roles: JSON.stringify(roles),
+          labels: JSON.stringify(labels),
+          reason: null,
+          inventory: null,
+          capacity: null,
+          reserve: null,
+        })
+        .execute()
+      await insertSet(tx, touched, setRow(number, { projectId: project, hostId: hostId(number) }))
+    }
+  })
+  return { world, record: createFoundRecorder({ ...deps, recorder }) }
+}
+
+function found(id: SetId, world: World, changes: Partial<FoundSet> = {}): FoundSet {
+  const set = world.set.get(id)
+  assert.ok(set !== undefined)
+  const { epoch, generation } = set
+  return {
+    id,
+    epoch,
+    generation,
+    state: 'running',
+    progress: '',
+    reason: null,
+    containers: [],
+    ...changes,
+  }
+}
+
+function report(...sets: FoundSet[]): HostReport {
+  return { sets, full: false, mentioned: new Set(sets.map(({ id }) => id)) }
+}
+
+test('reports that come while one is being recorded share one revision', async (t) => {
+  const { world, record } = await openRegion(t)
+  const before = world.revision
+  await Promise.all(
+    HOSTS.map((number) => record(hostId(number), report(found(setId(number), world)))),
+  )
+  assert.equal(world.revision, before + 2)
+  for (const number of HOSTS) {
+    const row = world.setFound.get(setId(number))
+    assert.deepEqual([row?.state, row?.hostId, row?.reason], ['running', hostId(number), null])
+  }
+})
+
+test('a report that the database refuses fails its own host, and no other', async (t) => {
+  const { world, record } = await openRegion(t)
+  const bad = found(setId(2), world, { progress: 'a text with \u0000 in it' })
+  const outcomes = await Promise.allSettled([
+    record(hostId(3), report(found(setId(3), world, { state: 'starting' }))),
+    record(hostId(1), report(found(setId(1), world))),
+    record(hostId(2), report(bad)),
+    record(hostId(3), report(found(setId(3), world))),
+  ])
+  assert.deepEqual(
+    outcomes.map(({ status }) => status),
+    ['fulfilled', 'fulfilled', 'rejected', 'fulfilled'],
+  )
+  assert.equal(world.setFound.get(setId(1))?.state, 'running')
+  assert.equal(world.setFound.get(setId(2)), undefined)
+  assert.equal(world.setFound.get(setId(3))?.state, 'running', 'the later one of a host stays')
+})
+
+test('in a batch, too, only the host that a set is placed on is believed, at its present epoch', async (t) => {
+  const { world, record } = await openRegion(t)
+  const mine = found(setId(1), world)
+  await Promise.all([
+    record(hostId(3), report(found(setId(3), world))),
+    record(hostId(2), report(found(setId(1), world, { state: 'failed' }))),
+    record(hostId(1), report(mine)),
+    record(hostId(2), report(found(setId(2), world, { epoch: mine.epoch + 1 }))),
+  ])
+  assert.equal(world.setFound.get(setId(1))?.state, 'running')
+  assert.equal(world.setFound.get(setId(2)), undefined)
+})
