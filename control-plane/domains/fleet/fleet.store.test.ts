@@ -218,7 +218,7 @@ test('two connected hosts cannot have one tunnel address, and a removed host can
 test('hosts that arrive together share a revision; of two with one tunnel address the first is in', async (context) => {
   const server = await openServer(context)
   const { presence } = server.fleet
-  const joined = []
+  const joined: Awaited<ReturnType<typeof joinHost>>[] = []
   for (const name of ['h1', 'h2', 'h3', 'h4']) joined.push(await joinHost(server, name))
   const arrive = (number: number, vtepAddress: string) => {
     const hostId = joined[number]?.hostId
