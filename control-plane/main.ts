@@ -108,7 +108,7 @@ async function serve(config: ServerConfig, log: Log): Promise<{ stop: () => Prom
     auditRetention: config.audit,
     brakeLimits: config.brake,
     power: createRedfishPower({ secrets, log }),
-    processStatus: ownProcess.status,
+    processStatus: () => ownProcess.status(),
   })
   await region.start()
   const hosts = new HostListener({

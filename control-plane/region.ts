@@ -135,10 +135,9 @@ const AUDIT_RETENTION_PERIOD_MS = 600_000
 const RECOUNT_PERIOD_MS = 600_000
 
 export function createRegion(deps: RegionDeps): Region {
-  const { database, clock, random, log } = deps
+  const { database, clock, random, log, quotaDefaults = {} } = deps
   const world = new World(clock)
   const feed = new FeedReader({ database, world, clock, log })
-  const quotaDefaults = deps.quotaDefaults ?? {}
   const recorder = createRecorder({ database, clock, world, feed, random, quotaDefaults })
   const shared = { world, recorder, database, clock, random, log }
 

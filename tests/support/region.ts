@@ -230,7 +230,7 @@ async function startServer(test: TestRegion, asked: StartAsked): Promise<TestSer
     overcommit: { cpu: 4, memory: 1 },
     quotaDefaults: asked.quotaDefaults,
     ...(asked.power === undefined ? {} : { power: asked.power }),
-    processStatus: ownProcess.status,
+    processStatus: () => ownProcess.status(),
   })
   await region.start()
   const hosts = new HostListener({
