@@ -42,6 +42,9 @@ async function openRegion(context: TestContext) {
           inventory: null,
           capacity: null,
           reserve: null,
+          fence: null,
+          fenceAsked: null,
+          power: null,
         })
         .execute()
       await insertSet(tx, touched, setRow(number, { projectId: project, hostId: hostId(number) }))
