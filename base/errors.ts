@@ -47,6 +47,10 @@ export const errorCatalogue = {
     text: 'The project would use more than its quota allows.',
   },
   LAST_OWNER: { kind: 'conflict', text: 'A project keeps at least one owner.' },
+  FIELD_IMMUTABLE: {
+    kind: 'conflict',
+    text: 'The field cannot be changed in place; the thing would have to be created anew.',
+  },
   NETWORK_OVERLAPS: {
     kind: 'conflict',
     text: 'The range lies outside its network or overlaps another subnet of it.',

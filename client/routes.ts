@@ -40,6 +40,8 @@ export interface CallOptions {
   readonly signal?: AbortSignal | undefined
   /** How long one server may take; the default depends on the method. */
   readonly timeoutMs?: number | undefined
+  /** The generation that was read: the call is refused with CHANGED_MEANWHILE if the thing has another by now. */
+  readonly ifMatch?: number | undefined
 }
 
 /** The request may be left out where nothing in it is required. */

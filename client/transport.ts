@@ -97,6 +97,7 @@ export interface Exchange<Result> {
   readonly read: (response: Response, deadline: Deadline, server: string) => Promise<Result>
   readonly signal?: AbortSignal | undefined
   readonly timeoutMs?: number | undefined
+  readonly ifMatch?: number | undefined
   /** Told when the deadline of a try starts, so that an upload can extend it while bytes flow. */
   readonly onDeadline?: (deadline: Deadline) => void
 }
@@ -151,6 +152,7 @@ function send(
     authorization: `Bearer ${transport.token}`,
   }
   if (call.contentType !== undefined) headers['content-type'] = call.contentType
+  if (call.ifMatch !== undefined) headers['if-match'] = `"${call.ifMatch}"`
   const init: RequestInit = {
     method: routeOf(call.name).method,
     headers,

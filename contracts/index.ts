@@ -50,3 +50,25 @@ export {
   streamControl,
   type StreamControl,
 } from './public/stream.ts'
+export {
+  fieldEffectTexts,
+  fieldRow,
+  fieldRows,
+  manifestKinds,
+  type FieldEffect,
+  type ManifestKind,
+} from './public/field-effects.ts'
+export {
+  manifest,
+  manifestImage,
+  manifestNetwork,
+  manifestPort,
+  manifestSet,
+  manifestSubnet,
+  type ApplyStep,
+  type FieldChange,
+  type Manifest,
+  type Plan,
+  type PlannedChange,
+  type PlanProblem,
+} from './public/apply.ts'

@@ -179,6 +179,7 @@ export function createRegion(deps: RegionDeps): Region {
     ...shared,
     network,
     images,
+    overcommit: deps.overcommit,
     streams: {
       open: ({ caller, hostId, request }) =>
         sessions.streams.open({

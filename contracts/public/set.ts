@@ -230,6 +230,18 @@ export const setRoutes = {
     reply: set,
     status: 200,
   }),
+  setUpdate: defineRoute({
+    method: 'PUT',
+    path: '/v1/sets/:id',
+    summary:
+      'Makes a set as described, in place: containers whose programs or limits change start anew on its host. With If-Match (the generation that was read) it refuses if the set changed meanwhile.',
+    access: 'member',
+    params: idParams,
+    query: z.strictObject(inProject),
+    body: setCreate,
+    reply: operation,
+    status: 202,
+  }),
   setStart: setAction('start', 'Starts a stopped set on the host it is on.'),
   setStop: setAction('stop', 'Stops the containers of a set; it keeps its host and its address.'),
   setRestart: setAction('restart', 'Starts the containers of a set anew.'),

@@ -20,6 +20,7 @@ export function outcomeOf(operation: OperationRow, found: FoundSet): Outcome {
   switch (operation.kind) {
     case 'set.create':
     case 'set.start':
+    case 'set.update':
     case 'set.restart':
       return outcomeOfStart(found, progress)
     case 'set.stop':

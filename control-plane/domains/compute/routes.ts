@@ -25,6 +25,9 @@ export function computeBindings({
     route(api.setShow, async ({ caller, params }) =>
       encodedSet(world, compute.findSet(projectOf(caller), params.id)),
     ),
+    route(api.setUpdate, async ({ caller, params, body, ifMatch }) =>
+      operationView(await compute.updateSet(caller, params.id, body, { ifMatch })),
+    ),
     route(api.setStart, async ({ caller, params }) =>
       operationView(await compute.startSet(caller, params.id)),
     ),

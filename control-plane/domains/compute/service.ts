@@ -1,6 +1,5 @@
 import {
   isUuid,
-  newId,
   PlatformError,
   type Clock,
   type HostId,
@@ -26,11 +25,13 @@ import {
   newOperation,
   supersedeOperations,
 } from '../operations/index.ts'
-import { checkSet, recordedContainers } from './admission.ts'
+import type { Overcommit } from '../placement/index.ts'
+import { draftSet } from './draft.ts'
 import type { ImageResolver, StreamBroker } from './needs.ts'
 import { removeSetRows } from './removal.ts'
 import { stateOf } from './set-view.ts'
 import { changeWanted, holdImages, insertSet } from './store.ts'
+import { setUpdates } from './update.ts'
 
 export interface ComputeDeps {
   readonly world: World
@@ -39,6 +40,7 @@ export interface ComputeDeps {
   readonly random: Random
   readonly network: NetworkService
   readonly images: ImageResolver
+  readonly overcommit: Overcommit
   readonly streams: StreamBroker
 }
 
@@ -92,24 +94,13 @@ export function createComputeService(deps: ComputeDeps) {
 
     ...setCreation(deps),
     ...setChanges(deps, findSet),
+    ...setUpdates(deps, findSet),
     ...setStreams(deps, findSet),
   }
 }
 
 function setCreation(deps: ComputeDeps) {
-  const { world, recorder, clock, random, network, images } = deps
-
-  function findRuledHost(nameOrId: string | undefined): HostId | null {
-    if (nameOrId === undefined) return null
-    const host = isUuid(nameOrId) ? world.host.get(nameOrId) : world.host.by('name', nameOrId)[0]
-    if (host === undefined)
-      throw new PlatformError(
-        'NOT_FOUND',
-        { kind: 'host', host: nameOrId },
-        { message: `There is no host ${nameOrId}.` },
-      )
-    return host.id
-  }
+  const { world, recorder, clock, network } = deps
 
   /** The set's port: a free one that was named, or a new one drawn here and given its address in the transaction. */
   function preparePort(
@@ -141,31 +132,8 @@ function setCreation(deps: ComputeDeps) {
   return {
     /** One transaction: the set, its port, its operation. The world places it next. */
     createSet: async (caller: Caller, asked: SetCreate): Promise<OperationRow> => {
-      checkSet(asked)
       const project = projectOf(caller)
-      const row: SetRow = {
-        id: newId(clock, random),
-        projectId: project,
-        name: asked.name,
-        wanted: 'running',
-        generation: 1,
-        restartCount: 0,
-        recovery: asked.recovery,
-        cpuMillis: asked.cpuMillis,
-        memoryBytes: asked.memoryBytes,
-        labels: asked.labels,
-        containers: recordedContainers(asked, (image) => images.resolve(project, image)),
-        placementRule: {
-          hostId: findRuledHost(asked.placement.host),
-          spread: asked.placement.spread,
-          hostLabels: asked.placement.hostLabels,
-        },
-        hostId: null,
-        epoch: 0,
-        placement: null,
-        moved: null,
-        createdAtMs: clock.nowMs(),
-      }
+      const row = draftSet(deps, project, asked)
       const attachPort = preparePort(project, asked, row.id)
       const operation = newOperation(
         {

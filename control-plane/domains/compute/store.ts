@@ -64,6 +64,31 @@ export async function changeWanted(
   return row
 }
 
+/** The row, kept from changing until the transaction ends; undefined if it is gone. */
+export async function lockSet(tx: Tx, id: SetId): Promise<SetRow | undefined> {
+  return tx.selectFrom('set').selectAll().where('id', '=', id).forUpdate().executeTakeFirst()
+}
+
+/** Writes what people ask of a set, and raises its generation. The caller has locked the row. */
+export async function rewriteSet(tx: Tx, touched: Touched, row: SetRow): Promise<number> {
+  const { generation } = await tx
+    .updateTable('set')
+    .set((expression) => ({
+      recovery: row.recovery,
+      cpuMillis: row.cpuMillis,
+      memoryBytes: row.memoryBytes,
+      labels: JSON.stringify(row.labels),
+      containers: JSON.stringify(row.containers),
+      placementRule: JSON.stringify(row.placementRule),
+      generation: expression('generation', '+', 1),
+    }))
+    .where('id', '=', row.id)
+    .returning('generation')
+    .executeTakeFirstOrThrow()
+  touched.touch('set', row.id)
+  return generation
+}
+
 /** A host that may be placed on, and what the sets on it may take. */
 export interface HostRoom {
   readonly host: HostRow
