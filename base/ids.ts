@@ -16,6 +16,7 @@ export type SetId = Id<'set'>
 export type OperationId = Id<'operation'>
 export type MemberId = Id<'member'>
 export type AuditId = Id<'audit'>
+export type ManifestId = Id<'manifest'>
 
 const uuidPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
 

@@ -34,6 +34,7 @@ export {
   type Id,
   type ImageId,
   type MemberId,
+  type ManifestId,
   type NetworkId,
   type OperationId,
   type PortId,

@@ -17,6 +17,14 @@ import {
   type Refusal,
 } from './domains/audit/index.ts'
 import {
+  advanceApplies,
+  isNewsForApplies,
+  applyBindings,
+  createApplyService,
+  sweepApplied,
+  type StepDeps,
+} from './domains/apply/index.ts'
+import {
   computeBindings,
   createComputeService,
   createFoundRecorder,
@@ -133,6 +141,8 @@ const EVACUATE_PERIOD_MS = 5_000
 const COLLECT_PERIOD_MS = 600_000
 const AUDIT_RETENTION_PERIOD_MS = 600_000
 const RECOUNT_PERIOD_MS = 600_000
+const APPLY_PERIOD_MS = 1_000
+const SWEEP_PERIOD_MS = 10_000
 
 export function createRegion(deps: RegionDeps): Region {
   const { database, clock, random, log, quotaDefaults = {} } = deps
@@ -192,8 +202,10 @@ export function createRegion(deps: RegionDeps): Region {
     },
   })
 
-  const leader = createLeaderWork({ ...shared, deps, fleet })
   const catchUp = createCatchUp(shared)
+  const applies = createApplyService({ ...shared, compute, images, catchUp })
+  const steps = { world, network, images, compute, catchUp: () => catchUp(world.revision) }
+  const leader = createLeaderWork({ ...shared, deps, fleet, steps })
   let contention: ReturnType<typeof contendForLeadership> | undefined
   const isLeading = (): boolean => contention?.isLeading() === true
 
@@ -210,6 +222,7 @@ export function createRegion(deps: RegionDeps): Region {
       ...computeBindings({ compute, world }),
       watchBinding(shared, identity),
       serverStatusBinding({ ...deps, world, sessions, isLeading }),
+      ...applyBindings({ applies }),
     ].map((binding) => handled(binding, { audit, world, catchUp })),
     authorize: (call) => lookTwice(world, catchUp, () => identity.authorize(call)),
     onRefused: audit.refused,
@@ -307,6 +320,7 @@ function watchBinding(
 function createLeaderWork(parts: {
   deps: RegionDeps
   fleet: Fleet
+  steps: StepDeps
   world: World
   recorder: ReturnType<typeof createRecorder>
   clock: Clock
@@ -345,11 +359,16 @@ function createLeaderWork(parts: {
     const settle = reconcile('settle', SETTLE_PERIOD_MS, () =>
       settleSetOperations({ world, recorder, clock }),
     )
+    const apply = reconcile('apply', APPLY_PERIOD_MS, () =>
+      advanceApplies({ ...parts.steps, recorder, database: deps.database, clock, log }),
+    )
     const all = [
       place,
       settle,
       fencing,
       evacuate,
+      apply,
+      reconcile('sweep-applied', SWEEP_PERIOD_MS, () => sweepApplied({ world, recorder })),
       reconcile('expire', EXPIRE_PERIOD_MS, () => expireOperations({ world, recorder, clock })),
       reconcile('liveness', liveness.periodMs, () => liveness.pass()),
       reconcile('retention', RETENTION_PERIOD_MS, () =>
@@ -379,6 +398,7 @@ function createLeaderWork(parts: {
         )
       )
         settle.wake()
+      if (changes.some((change) => isNewsForApplies(world, change))) apply.wake()
     })
     return {
       stop: async () => {

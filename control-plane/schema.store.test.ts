@@ -78,6 +78,14 @@ const attempts: Readonly<Record<string, (query: Query) => Promise<void>>> = {
   operation_check: statement(`update operation set state = 'done'`),
   brake_only_row: again('brake', { id: fresh }),
   brake_only_row_check: statement(`update brake set only_row = false`),
+  manifest_name: again('manifest', { id: fresh }),
+  // Its steps would lose it too, so it is a new one that names nothing.
+  apply_operation_id_fkey: again('apply', { operation_id: fresh }),
+  applied_kind: statement(`update applied set kind = 'host'`),
+  apply_step_action: statement(`update apply_step set action = 'move'`),
+  apply_step_kind: statement(`update apply_step set kind = 'host'`),
+  apply_step_number_check: statement(`update apply_step set number = -1`),
+  apply_step_state_check: statement(`update apply_step set state = 'lost'`),
   revision_only_row_check: statement(`insert into revision (only_row, value) values (false, 1)`),
   revision_pkey: statement(`insert into revision (value) values (1)`),
 }

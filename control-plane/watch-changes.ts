@@ -29,6 +29,8 @@ function alteredBy(world: World, change: PastChange): Shown[] {
   switch (kind) {
     case 'account':
     case 'member':
+    case 'manifest':
+    case 'applied':
       return []
     case 'setFound':
       return [{ kind: 'set', id }]

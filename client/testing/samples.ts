@@ -92,6 +92,7 @@ export const sampleImage: Image = {
   layers: 1,
   source: 'rootfs',
   command: ['/bin/sh'],
+  uploadDigest: `sha256:${'cd'.repeat(32)}`,
   usedBy: 1,
   ...made,
 }

@@ -121,6 +121,10 @@ export const plan = z
     problems: z.array(planProblem),
     /** Things of the manifest that are as described. */
     unchanged: z.int(),
+    /** What the manifest applied before and does not name any more; `prune` removes it. */
+    orphans: z.array(z.object({ kind: z.enum(manifestKinds), name: z.string() })),
+    /** What is as described and yet not well. */
+    warnings: z.array(z.string()),
   })
   .meta({ id: 'Plan' })
 export type Plan = z.infer<typeof plan>

@@ -15,6 +15,8 @@ export const image = z
     layers: z.int(),
     source: z.enum(['rootfs', 'docker-archive', 'oci-layout']),
     command: z.array(z.string()),
+    /** Of the file that was imported; null where that was not kept. */
+    uploadDigest: z.string().nullable(),
     /** How many sets use it. */
     usedBy: z.int(),
     createdAtMs: timeMs,

@@ -1,4 +1,5 @@
 import { auditRoutes } from './audit.ts'
+import { applyRoutes } from './apply.ts'
 import { hostRoutes } from './host.ts'
 import { identityRoutes } from './identity.ts'
 import { imageRoutes } from './image.ts'
@@ -20,6 +21,7 @@ export const api = {
   ...quotaRoutes,
   ...auditRoutes,
   ...serverRoutes,
+  ...applyRoutes,
   ...watchRoutes,
 }
 export type Api = typeof api

@@ -13,6 +13,42 @@ CREATE TABLE address_rest (
     until_ms bigint NOT NULL
 );
 
+CREATE TABLE applied (
+    id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    manifest_id uuid NOT NULL,
+    kind text NOT NULL,
+    CONSTRAINT applied_kind CHECK ((kind = ANY (ARRAY['network'::text, 'subnet'::text, 'port'::text, 'image'::text, 'set'::text])))
+);
+
+CREATE TABLE apply (
+    operation_id uuid NOT NULL,
+    manifest_id uuid NOT NULL,
+    token_id uuid NOT NULL,
+    token_name text NOT NULL,
+    account_id uuid,
+    role text NOT NULL
+);
+
+CREATE TABLE apply_step (
+    operation_id uuid NOT NULL,
+    number integer NOT NULL,
+    action text NOT NULL,
+    kind text NOT NULL,
+    name text NOT NULL,
+    needs jsonb NOT NULL,
+    is_prune boolean NOT NULL,
+    body jsonb NOT NULL,
+    state text NOT NULL,
+    reason jsonb,
+    waits_for uuid,
+    begun_at_ms bigint,
+    CONSTRAINT apply_step_action CHECK ((action = ANY (ARRAY['create'::text, 'update'::text, 'remove'::text, 'adopt'::text]))),
+    CONSTRAINT apply_step_kind CHECK ((kind = ANY (ARRAY['network'::text, 'subnet'::text, 'port'::text, 'image'::text, 'set'::text]))),
+    CONSTRAINT apply_step_number_check CHECK ((number >= 0)),
+    CONSTRAINT apply_step_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'running'::text, 'done'::text, 'failed'::text])))
+);
+
 CREATE TABLE audit (
     id uuid NOT NULL,
     at_ms bigint NOT NULL,
@@ -107,7 +143,15 @@ CREATE TABLE image (
     source text NOT NULL,
     command jsonb NOT NULL,
     created_at_ms bigint NOT NULL,
+    upload_digest text,
     CONSTRAINT image_source_check CHECK ((source = ANY (ARRAY['rootfs'::text, 'docker-archive'::text, 'oci-layout'::text])))
+);
+
+CREATE TABLE manifest (
+    id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    name text NOT NULL,
+    created_at_ms bigint NOT NULL
 );
 
 CREATE TABLE member (
@@ -274,6 +318,15 @@ ALTER TABLE ONLY account
 ALTER TABLE ONLY address_rest
     ADD CONSTRAINT address_rest_pkey PRIMARY KEY (subnet_id, address);
 
+ALTER TABLE ONLY applied
+    ADD CONSTRAINT applied_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY apply
+    ADD CONSTRAINT apply_pkey PRIMARY KEY (operation_id);
+
+ALTER TABLE ONLY apply_step
+    ADD CONSTRAINT apply_step_pkey PRIMARY KEY (operation_id, number);
+
 ALTER TABLE ONLY audit
     ADD CONSTRAINT audit_pkey PRIMARY KEY (id);
 
@@ -300,6 +353,12 @@ ALTER TABLE ONLY image
 
 ALTER TABLE ONLY image
     ADD CONSTRAINT image_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY manifest
+    ADD CONSTRAINT manifest_name UNIQUE (project_id, name);
+
+ALTER TABLE ONLY manifest
+    ADD CONSTRAINT manifest_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY member
     ADD CONSTRAINT member_of_project UNIQUE (project_id, account_id);
@@ -367,6 +426,10 @@ ALTER TABLE ONLY token
 ALTER TABLE ONLY token
     ADD CONSTRAINT token_secret_sha256_key UNIQUE (secret_sha256);
 
+CREATE INDEX applied_manifest ON applied USING btree (manifest_id);
+
+CREATE INDEX apply_step_open ON apply_step USING btree (operation_id) WHERE (state = ANY (ARRAY['pending'::text, 'running'::text]));
+
 CREATE INDEX audit_actor ON audit USING btree (actor, id);
 
 CREATE INDEX audit_project ON audit USING btree (project_id, id);
@@ -392,11 +455,29 @@ CREATE INDEX set_host ON set USING btree (host_id);
 ALTER TABLE ONLY address_rest
     ADD CONSTRAINT address_rest_subnet_id_fkey FOREIGN KEY (subnet_id) REFERENCES subnet(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY applied
+    ADD CONSTRAINT applied_manifest_id_fkey FOREIGN KEY (manifest_id) REFERENCES manifest(id);
+
+ALTER TABLE ONLY applied
+    ADD CONSTRAINT applied_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
+
+ALTER TABLE ONLY apply
+    ADD CONSTRAINT apply_manifest_id_fkey FOREIGN KEY (manifest_id) REFERENCES manifest(id);
+
+ALTER TABLE ONLY apply
+    ADD CONSTRAINT apply_operation_id_fkey FOREIGN KEY (operation_id) REFERENCES operation(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY apply_step
+    ADD CONSTRAINT apply_step_operation_id_fkey FOREIGN KEY (operation_id) REFERENCES apply(operation_id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY host_liveness
     ADD CONSTRAINT host_liveness_host_id_fkey FOREIGN KEY (host_id) REFERENCES host(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY image
     ADD CONSTRAINT image_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
+
+ALTER TABLE ONLY manifest
+    ADD CONSTRAINT manifest_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
 
 ALTER TABLE ONLY member
     ADD CONSTRAINT member_account_id_fkey FOREIGN KEY (account_id) REFERENCES account(id);

@@ -14,6 +14,7 @@ const host = sampleId(3)
 const network = sampleId(4)
 const subnet = sampleId(5)
 const set = sampleId(6)
+const manifest = sampleId(12)
 const createdAt = { created_at_ms: 1_000 }
 
 /**
@@ -206,6 +207,32 @@ export const sampleRows: readonly (readonly [table: string, row: SampleRow])[] =
       ...createdAt,
       updated_at_ms: 1_000,
       deadline_at_ms: 9_000,
+    },
+  ],
+  ['manifest', { id: manifest, project_id: project, name: 'shop', ...createdAt }],
+  ['applied', { id: set, project_id: project, manifest_id: manifest, kind: 'set' }],
+  [
+    'apply',
+    {
+      operation_id: sampleId(11),
+      manifest_id: manifest,
+      token_id: sampleId(7),
+      token_name: 'ci',
+      role: 'member',
+    },
+  ],
+  [
+    'apply_step',
+    {
+      operation_id: sampleId(11),
+      number: 0,
+      action: 'create',
+      kind: 'set',
+      name: 'web-1',
+      needs: [],
+      is_prune: false,
+      body: {},
+      state: 'pending',
     },
   ],
 ]

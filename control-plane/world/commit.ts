@@ -60,6 +60,8 @@ const tableOfKind: Record<WorldKind, string> = {
   port: 'port',
   operation: 'operation',
   brake: 'brake',
+  manifest: 'manifest',
+  applied: 'applied',
 }
 
 /**

@@ -20,6 +20,7 @@ export {
   type HostRow,
   type ImageRow,
   type MemberRow,
+  type ManifestRow,
   type NetworkRow,
   type OperationRow,
   type PortRow,

@@ -16,3 +16,5 @@ export type SetFoundRow = Row<'setFound'>
 export type PortRow = Row<'port'>
 export type OperationRow = Row<'operation'>
 export type BrakeRow = Row<'brake'>
+export type AppliedRow = Row<'applied'>
+export type ManifestRow = Row<'manifest'>

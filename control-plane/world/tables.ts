@@ -4,6 +4,7 @@ import type {
   HostId,
   ImageId,
   MemberId,
+  ManifestId,
   NetworkId,
   OperationId,
   PortId,
@@ -17,6 +18,7 @@ import type {
   HostFence,
   HostInventory,
   HostPower,
+  ManifestKind,
   OperationState,
   QuotaResource,
   Reason,
@@ -149,6 +151,8 @@ export interface ImageTable {
   source: 'rootfs' | 'docker-archive' | 'oci-layout'
   command: Json<readonly string[]>
   createdAtMs: number
+  /** Of the file that was imported; null for those of before this was kept. */
+  uploadDigest: string | null
 }
 
 /** A container of a set as recorded: what the host gets, and which image of the project it was. */
@@ -274,6 +278,46 @@ export interface AuditTable {
   afterSha256: string | null
 }
 
+export interface ManifestTable {
+  id: ManifestId
+  projectId: ProjectId
+  name: string
+  createdAtMs: number
+}
+
+/** Which manifest a thing belongs to. */
+export interface AppliedTable {
+  /** Of the thing. */
+  id: string
+  projectId: ProjectId
+  manifestId: ManifestId
+  kind: ManifestKind
+}
+
+export interface ApplyTable {
+  operationId: OperationId
+  manifestId: ManifestId
+  tokenId: TokenId
+  tokenName: string
+  accountId: AccountId | null
+  role: TokenTable['role']
+}
+
+export interface ApplyStepTable {
+  operationId: OperationId
+  number: number
+  action: 'create' | 'update' | 'remove' | 'adopt'
+  kind: ManifestKind
+  name: string
+  needs: Json<readonly number[]>
+  isPrune: boolean
+  body: Json<unknown>
+  state: 'pending' | 'running' | 'done' | 'failed'
+  reason: Json<Reason> | null
+  waitsFor: OperationId | null
+  begunAtMs: number | null
+}
+
 /** Tables that the world keeps in memory, by the kind that the feed calls them. */
 export interface WorldTables {
   account: AccountTable
@@ -289,6 +333,8 @@ export interface WorldTables {
   port: PortTable
   operation: OperationTable
   brake: BrakeTable
+  manifest: ManifestTable
+  applied: AppliedTable
 }
 
 /** All tables, for queries. */
@@ -311,5 +357,7 @@ export interface Tables extends WorldTables {
     heardAtMs: number
     beats: Generated<number>
   }
+  apply: ApplyTable
+  applyStep: ApplyStepTable
   addressRest: { subnetId: SubnetId; address: string; untilMs: number }
 }

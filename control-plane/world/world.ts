@@ -5,9 +5,11 @@ import { ChangeHistory } from './history.ts'
 import { outlineOf, type PastChangeSet } from './outline.ts'
 import type {
   BrakeRow,
+  AppliedRow,
   HostRow,
   ImageRow,
   MemberRow,
+  ManifestRow,
   NetworkRow,
   OperationRow,
   PortRow,
@@ -46,6 +48,10 @@ export type WorldReader = { readonly revision: number } & {
 function named(row: { projectId: string; name: string }): string {
   return `${row.projectId}/${row.name}`
 }
+
+/** Also by kind, since some reconcilers look for their own among thousands. */
+const openKeys = (row: OperationRow): readonly string[] | null =>
+  row.endedAtMs === null ? ['yes', row.kind] : null
 
 /**
  * The read model of one server process: all rows of the region in memory at a known revision.
@@ -104,9 +110,11 @@ export class World {
   readonly operation = new Collection<OperationRow, 'project' | 'resource' | 'open'>({
     project: (row) => row.projectId ?? '',
     resource: (row) => row.resourceId,
-    open: (row) => (row.endedAtMs === null ? 'yes' : null),
+    open: openKeys,
   })
   readonly brake = new Collection<BrakeRow, never>({})
+  readonly manifest = new Collection<ManifestRow, 'name'>({ name: named })
+  readonly applied = new Collection<AppliedRow, 'manifest'>({ manifest: (row) => row.manifestId })
 
   readonly #clock: Clock
   readonly #listeners = new Set<(changes: ChangeSet) => void>()

@@ -38,7 +38,7 @@ export function mayImport(from: string, to: string): boolean {
 }
 
 /**
- * Domain → domains it may import. The order is identity → quota, audit (which nobody needs) → operations → fleet → images, network → placement → compute;
+ * Domain → domains it may import. The order is identity → quota, audit (which nobody needs) → operations → fleet → images, network → placement → compute → apply;
  * images and network do not know each other.
  */
 export const domains: Readonly<Record<string, readonly string[]>> = {
@@ -51,6 +51,7 @@ export const domains: Readonly<Record<string, readonly string[]>> = {
   network: ['identity', 'operations', 'fleet'],
   placement: ['identity', 'operations', 'fleet', 'images', 'network'],
   compute: ['identity', 'operations', 'fleet', 'images', 'network', 'placement'],
+  apply: ['identity', 'operations', 'fleet', 'images', 'network', 'placement', 'compute'],
 }
 
 /** Part of the control plane → parts it may import. What lies at its top composes and may import every part. */

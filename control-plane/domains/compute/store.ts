@@ -70,7 +70,11 @@ export async function lockSet(tx: Tx, id: SetId): Promise<SetRow | undefined> {
 }
 
 /** Writes what people ask of a set, and raises its generation. The caller has locked the row. */
-export async function rewriteSet(tx: Tx, touched: Touched, row: SetRow): Promise<number> {
+export async function rewriteSet(
+  tx: Tx,
+  touched: Touched,
+  { before, row }: { before: SetRow; row: SetRow },
+): Promise<number> {
   const { generation } = await tx
     .updateTable('set')
     .set((expression) => ({
@@ -86,6 +90,10 @@ export async function rewriteSet(tx: Tx, touched: Touched, row: SetRow): Promise
     .returning('generation')
     .executeTakeFirstOrThrow()
   touched.touch('set', row.id)
+  touched.use(before.projectId, {
+    cpuMillis: row.cpuMillis - before.cpuMillis,
+    memoryBytes: row.memoryBytes - before.memoryBytes,
+  })
   return generation
 }
 

@@ -12,6 +12,7 @@ import {
 import { rejection, type Overcommit } from '../placement/index.ts'
 import { draftSet } from './draft.ts'
 import type { ImageResolver } from './needs.ts'
+import { previewPlacement, type PlacementPreview } from './reconcilers/place.ts'
 import { attachmentAsked, attachmentOf, changesOfSet, reachesHost } from './set-form.ts'
 import { holdImages, lockRooms, lockSet, rewriteSet, type HostRoom } from './store.ts'
 
@@ -32,8 +33,12 @@ export function setUpdates(
   const { world } = deps
 
   /** What would change if a set were asked for so now. NOT_FOUND, INVALID_INPUT. */
-  function compareSet(set: SetRow, asked: SetCreate): { draft: SetRow; changes: FieldChange[] } {
-    const draft = { ...draftSet(deps, set.projectId, asked), id: set.id }
+  function compareSet(
+    set: SetRow,
+    asked: SetCreate,
+    images: ImageResolver = deps.images,
+  ): { draft: SetRow; changes: FieldChange[] } {
+    const draft = { ...draftSet({ ...deps, images }, set.projectId, asked), id: set.id }
     const now = attachmentOf(world, set)
     const nameOf = (kind: 'network' | 'subnet' | 'port', nameOrId: string): string =>
       (isUuid(nameOrId) ? world[kind].get(nameOrId)?.name : undefined) ?? nameOrId
@@ -44,6 +49,13 @@ export function setUpdates(
 
   return {
     compareSet,
+
+    /** A set as it would be created; nothing is recorded. INVALID_INPUT, or NOT_FOUND for an image or a host. */
+    draftSet: (project: ProjectId, asked: SetCreate, images: ImageResolver = deps.images): SetRow =>
+      draftSet({ ...deps, images }, project, asked),
+
+    /** Where these would be placed one after the other as things are; reserves nothing. */
+    previewPlacement: (sets: readonly SetRow[]): PlacementPreview[] => previewPlacement(deps, sets),
 
     /**
      * Makes a set as asked, in place. Ends at once where no host has to hear of it. CHANGED_MEANWHILE unless it has the
@@ -100,7 +112,9 @@ async function recordUpdate(
   requireGeneration(set, ifMatch)
   requireRoom(deps, { set, draft, room: set.hostId === null ? undefined : rooms?.get(set.hostId) })
   const isChange = changes.length > 0
-  const generation = isChange ? await rewriteSet(tx, touched, draft) : set.generation
+  const generation = isChange
+    ? await rewriteSet(tx, touched, { before: set, row: draft })
+    : set.generation
   const isOver = !changes.some(reachesHost) || (set.hostId === null && set.wanted === 'stopped')
   if (!isOver) {
     const by = operation.kind

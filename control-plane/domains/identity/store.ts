@@ -33,10 +33,23 @@ export async function deleteProject(tx: Tx, touched: Touched, project: ProjectRo
     .where('projectId', '=', project.id)
     .returning('id')
     .execute()
+  // Only traces: whatever a manifest applied keeps the project from being removed.
+  const applied = await tx
+    .deleteFrom('applied')
+    .where('projectId', '=', project.id)
+    .returning('id')
+    .execute()
+  const manifests = await tx
+    .deleteFrom('manifest')
+    .where('projectId', '=', project.id)
+    .returning('id')
+    .execute()
   await tx.deleteFrom('project').where('id', '=', project.id).execute()
   for (const { id } of tokens) touched.touch('token', id)
   for (const { id } of members) touched.touch('member', id)
   for (const { id } of operations) touched.touch('operation', id)
+  for (const { id } of applied) touched.touch('applied', id)
+  for (const { id } of manifests) touched.touch('manifest', id)
   touched.touch('project', project.id)
 }
 

@@ -141,7 +141,12 @@ export function createImageService(deps: ImageDeps) {
       try {
         folder = await makeFolder(deps.folder)
         const path = join(folder, 'upload')
-        await receiveUpload(upload.body, { path, digest: asked.digest, signal: upload.signal })
+        const { signal } = upload
+        const uploadDigest = await receiveUpload(upload.body, {
+          path,
+          digest: asked.digest,
+          signal,
+        })
         const command = asked.command === undefined ? [] : [asked.command].flat()
         const unpacked = await unpackArchive(path, folder, command)
         const id: ImageRow['id'] = newId(clock, random)
@@ -165,6 +170,7 @@ export function createImageService(deps: ImageDeps) {
               ...(unpacked.config.config?.Cmd ?? []),
             ],
             createdAtMs: clock.nowMs(),
+            uploadDigest,
           }
           await recorder
             .write((tx, touched) => insertImage(tx, touched, fresh))

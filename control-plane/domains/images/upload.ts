@@ -6,11 +6,11 @@ import { PlatformError } from '@nubo/base'
 import { IMAGE_UPLOAD_BYTES_MAX } from '@nubo/contracts'
 import { diskFull, isDiskFull } from './archive.ts'
 
-/** Keeps an upload on disk. TOO_LARGE, HOST_DISK_FULL, or INVALID_INPUT when it does not have the digest that was said. */
+/** Keeps an upload on disk and tells its digest. TOO_LARGE, HOST_DISK_FULL, or INVALID_INPUT when it does not have the digest that was said. */
 export async function receiveUpload(
   upload: Readable,
   to: { path: string; digest: string | undefined; signal: AbortSignal },
-): Promise<void> {
+): Promise<string> {
   const hash = createHash('sha256')
   let total = 0
   try {
@@ -58,4 +58,5 @@ export async function receiveUpload(
       { field: 'body', next: 'send the archive as the body' },
       { message: 'The upload is empty.' },
     )
+  return digest
 }

@@ -1,3 +1,4 @@
+export { checkGuestAddress, checkNetworkRange, checkSubnetRange } from './network.ts'
 export { networkBindings } from './routes.ts'
 export { createNetworkService, type NetworkService } from './service.ts'
 export { bindPort, deletePorts, insertPort, portsOfSets, unbindPorts } from './store.ts'

@@ -55,6 +55,20 @@ export async function placeSets(deps: PlaceDeps): Promise<void> {
   }
 }
 
+export interface PlacementPreview {
+  readonly hostId: HostId | null
+  readonly placement: SetPlacement
+}
+
+/** The choices that a pass would make for these sets, each after the one before; nothing is recorded. */
+export function previewPlacement(
+  deps: Pick<PlaceDeps, 'world' | 'clock' | 'overcommit'>,
+  sets: readonly SetRow[],
+): PlacementPreview[] {
+  const chooser = new Chooser(deps)
+  return sets.map((set) => chooser.decide(set))
+}
+
 /** The oldest first. */
 function waitingSets(world: World): SetRow[] {
   return world.set
@@ -65,12 +79,12 @@ function waitingSets(world: World): SetRow[] {
 
 /** The choices of one pass; each takes its room before the next is made. */
 class Chooser {
-  readonly #deps: PlaceDeps
+  readonly #deps: Pick<PlaceDeps, 'world' | 'clock' | 'overcommit'>
   readonly #ledger: ReadonlyMap<HostId, HostLedger>
   /** What was asked in vain. Room only shrinks in a pass, so the same is not looked for again. */
   readonly #hopeless = new Map<string, Decision['placement']>()
 
-  constructor(deps: PlaceDeps) {
+  constructor(deps: Pick<PlaceDeps, 'world' | 'clock' | 'overcommit'>) {
     this.#deps = deps
     this.#ledger = new Map(
       [...deps.world.host.values()].map((host) => [host.id, new HostLedger(deps.world, host.id)]),
