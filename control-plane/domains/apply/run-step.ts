@@ -1,4 +1,4 @@
-import { isPlatformError, type OperationId } from '@nubo/base'
+import { isPlatformError, type OperationId, type PlatformError } from '@nubo/base'
 import {
   manifestNetwork,
   manifestPort,
@@ -50,7 +50,7 @@ const bodies = {
 export async function runStep(
   deps: StepDeps,
   caller: Caller,
-  step: Pick<StepRow, 'action' | 'kind' | 'needs'>,
+  step: Pick<StepRow, 'action' | 'kind'>,
   body: unknown,
 ): Promise<StepResult> {
   try {
@@ -58,25 +58,26 @@ export async function runStep(
   } catch (error) {
     // Another was faster, or this process did not know of something yet: look once more at what there is now.
     if (!isPlatformError(error)) throw error
-    const isNews = ['NAME_TAKEN', 'CHANGED_MEANWHILE', 'NOT_FOUND'].includes(error.code)
-    if (!isNews) return refused(error, step)
+    const isNews = ['conflict', 'precondition', 'not_found'].includes(error.kind)
+    if (!isNews) return refused(deps.world, caller, error)
     await deps.catchUp()
     try {
       return await tryStep(deps, caller, step, body)
     } catch (second) {
       if (!isPlatformError(second)) throw second
-      return refused(second, step)
+      return refused(deps.world, caller, second)
     }
   }
 }
 
-function refused(
-  error: Error & { code: string; kind: string },
-  step: Pick<StepRow, 'needs'>,
-): StepResult {
+function refused(world: World, caller: Caller, error: PlatformError): StepResult {
   const reason: Reason = { code: error.code, text: withoutFullStop(error.message) }
-  // The address of what this very apply removed rests for a moment before it is given again.
-  const isResting = error.code === 'ADDRESS_TAKEN' && step.needs.length > 0
+  // An address that nobody has rests after its last use; it can be had in a moment.
+  const isResting =
+    error.code === 'ADDRESS_TAKEN' &&
+    !world.port
+      .by('project', projectOf(caller))
+      .some(({ address }) => address === error.details['address'])
   const isPassing = error.kind === 'unavailable' || error.kind === 'limit' || isResting
   return { at: isPassing ? 'again' : 'failed', reason }
 }
