@@ -31,6 +31,7 @@ import { makeHome, runCli, type Finished, type RunOptions } from './testing/chil
 const home = makeHome()
 let server: ContractServer
 let createdSet: SetCreate | undefined
+let updatedSet: { id: string; name: string } | undefined
 let ending: Operation
 let limitsSet: unknown
 let operationPolls = 0
@@ -59,7 +60,8 @@ const handlers: Handlers = {
   accountCreate: () => ({ id: sampleId(31), name: 'alice', createdAtMs: SAMPLE_TIME_MS }),
   setList: ({ query }) => list(query['state'] === 'failed' ? [] : [sampleSet, degraded]),
   setShow: ({ params }) => {
-    if (params['id'] === 'nothing') throw new PlatformError('NOT_FOUND', { kind: 'set' })
+    if (['nothing', 'shop', 'taken'].includes(String(params['id'])))
+      throw new PlatformError('NOT_FOUND', { kind: 'set' })
     return sampleSet
   },
   setCreate: ({ body }) => {
@@ -68,6 +70,10 @@ const handlers: Handlers = {
       throw new PlatformError('NAME_TAKEN', { field: 'name', name: 'taken' })
     }
     return sampleOperation
+  },
+  setUpdate: ({ params, body }) => {
+    updatedSet = { id: String(params['id']), name: (body as SetCreate).name }
+    return { ...sampleOperation, kind: 'set.update' }
   },
   setStop: () => ({ ...sampleOperation, kind: 'set.stop' }),
   setRemove: () => ({ ...sampleOperation, kind: 'set.remove' }),
@@ -250,6 +256,11 @@ test('apply: a set of several containers from a file or the input; problems name
   const yaml = join(home, 'set.yaml')
   writeFileSync(yaml, 'name: shop\nnetwork: shop\ncontainers:\n  - {name: web, image: web}\n')
   assert.equal((await nubo(['set', 'apply', '-f', yaml])).code, 0)
+  assert.equal(updatedSet, undefined)
+  const there = { ...body, name: 'web' }
+  const again = await nubo(['set', 'apply', '-f', '-'], { input: JSON.stringify(there) })
+  assert.match(again.stdout, /^set web is as described; nothing changed: running on host-1/)
+  assert.deepEqual(updatedSet, { id: sampleSet.id, name: 'web' })
   const taken = await nubo(['set', 'apply', '-f', '-'], {
     input: JSON.stringify({ ...body, name: 'taken' }),
   })

@@ -60,7 +60,7 @@ export {
 } from './public/field-effects.ts'
 export {
   manifest,
-  manifestImage,
+  manifestDocument,
   manifestNetwork,
   manifestPort,
   manifestSet,
@@ -68,6 +68,7 @@ export {
   type ApplyStep,
   type FieldChange,
   type Manifest,
+  type ManifestDocument,
   type Plan,
   type PlannedChange,
   type PlanProblem,

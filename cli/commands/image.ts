@@ -1,6 +1,7 @@
 import { createReadStream, statSync } from 'node:fs'
 import type { Command } from 'commander'
 import { formatBytes } from '@nubo/base'
+import type { Client } from '@nubo/client'
 import type { Image } from '@nubo/contracts'
 import type { CommandContext, ListShape } from '../context.ts'
 import { FileError, whyFile } from '../errors.ts'
@@ -68,16 +69,31 @@ async function importImage(
   context: CommandContext,
   name: string,
   file: string,
-  { digest, command }: ImportOptions,
+  options: ImportOptions,
 ): Promise<void> {
+  const imported = await uploadImage(context, await context.connect(), { name, file, ...options })
+  await context.printOne(
+    imported,
+    imported.name,
+    () =>
+      `image ${imported.name} imported: ${formatBytes(imported.sizeBytes)}, ${imported.source}, ${imported.digest}\n`,
+  )
+}
+
+/** Sends a file (or the input, '-') with progress on stderr. */
+export async function uploadImage(
+  context: CommandContext,
+  client: Client,
+  asked: { name: string; file: string } & ImportOptions,
+): Promise<Image> {
+  const { name, file, digest, command } = asked
   const { stdin } = context.surroundings
   const totalBytes = file === '-' ? undefined : sizeOf(file)
-  const client = await context.connect()
   const progress = startProgress(context.surroundings)
   const onProgress = uploadProgress(context, name, totalBytes, (text) => progress.update(text))
   const query = context.inProject
   try {
-    const imported = await createOrLook(
+    return await createOrLook(
       () =>
         client.imageImport(
           {
@@ -90,13 +106,6 @@ async function importImage(
           { onProgress },
         ),
       { kind: 'image', name, look: () => client.imageShow({ params: { id: name }, query }) },
-    )
-    progress.end()
-    await context.printOne(
-      imported,
-      imported.name,
-      () =>
-        `image ${imported.name} imported: ${formatBytes(imported.sizeBytes)}, ${imported.source}, ${imported.digest}\n`,
     )
   } finally {
     progress.end()
@@ -132,7 +141,7 @@ function uploadProgress(
   }
 }
 
-function sizeOf(file: string): number {
+export function sizeOf(file: string): number {
   try {
     const found = statSync(file)
     if (!found.isFile()) throw new FileError(`${file} is not a file.`)
@@ -143,7 +152,9 @@ function sizeOf(file: string): number {
   }
 }
 
-async function* bytesOf(stream: AsyncIterable<unknown>): AsyncGenerator<Uint8Array, void, void> {
+export async function* bytesOf(
+  stream: AsyncIterable<unknown>,
+): AsyncGenerator<Uint8Array, void, void> {
   try {
     for await (const piece of stream) {
       if (piece instanceof Uint8Array) yield piece

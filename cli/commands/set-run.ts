@@ -1,17 +1,15 @@
-import { readFileSync } from 'node:fs'
 import type { Command } from 'commander'
 import { formatDurationMs } from '@nubo/base'
 import type { CallRequest } from '@nubo/client'
 import type { SetCreate, SetView } from '@nubo/contracts'
 import type { CommandContext } from '../context.ts'
-import { FileError, OperationFailedError, UsageError, whyFile } from '../errors.ts'
+import { OperationFailedError, UsageError } from '../errors.ts'
 import { createOrLook, followOperation } from '../follow.ts'
 import { printOperation } from './operation.ts'
 import { choice, cpuMillis, keyValue, memoryBytes, noWait } from './options.ts'
 
-type SetBody = CallRequest<'setCreate'>['body']
+export type SetBody = CallRequest<'setCreate'>['body']
 
-const FILE_BYTES_MAX = 1024 * 1024
 const spreads = [
   'host',
   'rack',
@@ -108,64 +106,12 @@ function bodyOf(name: string, command: readonly string[], options: RunOptions): 
   }
 }
 
-export function defineApply(set: Command, context: CommandContext): void {
-  set
-    .command('apply')
-    .description('create a set of several containers as a file describes it')
-    .requiredOption('-f, --file <file>', "JSON or YAML of the set; '-' reads the input")
-    .option(...noWait)
-    .action(async ({ file, wait }: { file: string; wait: boolean }) => {
-      await createSet(context, await readSet(context, file), wait)
-    })
-}
-
-async function readSet({ surroundings }: CommandContext, file: string): Promise<SetBody> {
-  const text = file === '-' ? await readInput(surroundings.stdin) : readFile(file)
-  const [{ setCreate }, body] = [await import('@nubo/contracts'), await parseText(file, text)]
-  const checked = setCreate.safeParse(body)
-  // proof: what the schema accepts is its input; sent as written, so that the server fills in its own defaults
-  if (checked.success) return body as SetBody
-  const problems = checked.error.issues
-    .slice(0, 5)
-    .map(({ path, message }) => `${path.length === 0 ? 'the set' : path.join('.')}: ${message}`)
-  throw new UsageError(
-    `${file} does not describe a set: ${problems.join('; ')}.`,
-    'every field is in the reference of the API: POST /v1/sets',
-  )
-}
-
-async function parseText(file: string, text: string): Promise<unknown> {
-  try {
-    if (/\.ya?ml$/.test(file)) return (await import('yaml')).parse(text) as unknown
-    return JSON.parse(text)
-  } catch (cause) {
-    throw new UsageError(
-      `${file} cannot be understood: ${cause instanceof Error ? cause.message : String(cause)}.`,
-    )
-  }
-}
-
-function readFile(file: string): string {
-  let text: string
-  try {
-    text = readFileSync(file, 'utf8')
-  } catch (cause) {
-    throw new FileError(`${file} cannot be read: ${whyFile(cause)}.`, cause)
-  }
-  if (text.length > FILE_BYTES_MAX) throw new FileError(`${file} is longer than 1 MiB.`)
-  return text
-}
-
-async function readInput(stdin: AsyncIterable<unknown>): Promise<string> {
-  let text = ''
-  for await (const piece of stdin) {
-    text += String(piece)
-    if (text.length > FILE_BYTES_MAX) throw new FileError('The input is longer than 1 MiB.')
-  }
-  return text
-}
-
-async function createSet(context: CommandContext, body: SetBody, wait: boolean): Promise<void> {
+/** Creates it and waits until it runs. */
+export async function createSet(
+  context: CommandContext,
+  body: SetBody,
+  wait: boolean,
+): Promise<void> {
   const client = await context.connect()
   const query = context.inProject
   const { clock } = context.surroundings
@@ -193,7 +139,10 @@ async function createSet(context: CommandContext, body: SetBody, wait: boolean):
 }
 
 /** A set that was not placed tells why each host was not taken. */
-async function withRejectedHosts(error: unknown, show: () => Promise<SetView>): Promise<unknown> {
+export async function withRejectedHosts(
+  error: unknown,
+  show: () => Promise<SetView>,
+): Promise<unknown> {
   if (!(error instanceof OperationFailedError)) return error
   if (error.operation.reason?.code !== 'NOT_PLACED') return error
   try {

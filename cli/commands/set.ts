@@ -6,7 +6,8 @@ import { paintState } from '../output/colour.ts'
 import { age } from '../output/values.ts'
 import { printOperation } from './operation.ts'
 import { choice, noWait } from './options.ts'
-import { defineApply, defineRun } from './set-run.ts'
+import { defineSetApply } from './set-apply.ts'
+import { defineRun } from './set-run.ts'
 import { setDetails } from './set-show.ts'
 import { defineExec, defineLogs } from './set-stream.ts'
 
@@ -24,7 +25,7 @@ const states = [
 
 export function defineSet(set: Command, context: CommandContext): void {
   defineRun(set, context)
-  defineApply(set, context)
+  defineSetApply(set, context)
   defineLook(set, context)
   defineExec(set, context)
   defineLogs(set, context)

@@ -41,6 +41,16 @@ export const nouns: readonly Noun[] = [
     load: async () => (await import('./port.ts')).definePort,
   },
   {
+    name: 'plan',
+    summary: 'see what applying a manifest would change',
+    load: async () => (await import('./plan.ts')).definePlan,
+  },
+  {
+    name: 'apply',
+    summary: 'make a project as a manifest describes it',
+    load: async () => (await import('./apply.ts')).defineApply,
+  },
+  {
     name: 'operation',
     summary: 'changes that take longer than their call',
     load: async () => (await import('./operation.ts')).defineOperation,

@@ -164,6 +164,12 @@ function operationReport(error: OperationFailedError, at: FailedCommand): ErrorR
         : 'INTERNAL')
   const details: Record<string, unknown> = { [resource.kind]: resource.name, operation: id, kind }
   if (error.rejected.length > 0) details['rejected'] = error.rejected
+  if (kind === 'apply') {
+    const next = 'correct what failed and apply again: what is done stays'
+    const isNotPlaced = code === 'NOT_PLACED'
+    const ended = isNotPlaced ? exitCode.notPlaced : exitCode.failed
+    return { exitCode: ended, code, message: error.message, details, requestId: undefined, next }
+  }
   const look = `nubo ${resource.kind} show ${resource.name}`
   const step = nextStep(code, { ...at, noun: resource.kind, name: resource.name })
   return {

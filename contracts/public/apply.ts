@@ -63,6 +63,25 @@ export const manifest = z
   .meta({ id: 'Manifest' })
 export type Manifest = z.output<typeof manifest>
 
+/** One document as people write it: the parts of a manifest may lie in several, and images have files. */
+export const manifestDocument = z.strictObject({
+  name: name.optional(),
+  networks: list(manifestNetwork),
+  subnets: list(manifestSubnet),
+  ports: list(manifestPort),
+  images: list(
+    z.strictObject({
+      name,
+      /** Relative to the document. Without it the image must be there. */
+      file: z.string().min(1).max(4_096).optional(),
+      /** Only for a root file system: its default command. */
+      command: z.array(z.string().max(32_768)).max(256).optional(),
+    }),
+  ),
+  sets: list(manifestSet),
+})
+export type ManifestDocument = z.output<typeof manifestDocument>
+
 // proof: the keys of the record are exactly the union
 const fieldEffect = z.enum(Object.keys(fieldEffectTexts) as [FieldEffect, ...FieldEffect[]])
 export const fieldChange = z
