@@ -63,10 +63,12 @@ function changeLines(change: PlannedChange, title: string, stream: TerminalOutpu
   const { action, fields, notes, why } = change
   const [symbol, colour] = symbols[action]
   const isNew = action === 'create'
+  const restarts = fields.some(({ effect }) => effect === 'restarting') && action === 'update'
   const facts = [
     ...(isNew ? fields.map(factOf) : []),
-    ...notes,
     ...(isNew || why === null ? [] : [why]),
+    ...(restarts ? ['its containers start anew'] : []),
+    ...notes,
   ]
   const head = `${styleText(colour, `${symbol} ${title}`, { stream })}  ${plainText(facts.join(', '))}`
   if (isNew) return [head]
@@ -81,13 +83,12 @@ function factOf({ path, after }: FieldChange): string {
   return `${path.replace(/^containers\./, '')} ${valueText(path, after)}`
 }
 
-function fieldText({ path, before, after, effect }: FieldChange, width: number): string {
-  const stops = effect === 'restarting' ? '  (containers start anew)' : ''
+function fieldText({ path, before, after }: FieldChange, width: number): string {
   const isHidden = before !== null && after !== null && before === after
   const change = isHidden
     ? 'changed, not shown'
     : `${valueText(path, before)} → ${valueText(path, after)}`
-  return plainText(`${path.padEnd(width)}  ${change}${stops}`)
+  return plainText(`${path.padEnd(width)}  ${change}`)
 }
 
 function valueText(path: string, value: unknown): string {
@@ -107,9 +108,9 @@ export function problemsText(
     .map((problem) => {
       const { kind, name, text, next } = problem
       const place = around.placeOf(problem)
-      const head = `${styleText('red', '  !', { stream })} ${kind} ${name}: ${text}`
+      const head = styleText('red', '  !', { stream })
       const where = place === undefined ? '' : ` (${place})`
-      return `${head}${plainText(where)}\n${next === '' ? '' : `      next: ${plainText(next)}\n`}`
+      return `${head} ${plainText(`${kind} ${name}: ${text}${where}`)}\n${next === '' ? '' : `      next: ${plainText(next)}\n`}`
     })
     .join('')
 }

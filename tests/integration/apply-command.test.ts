@@ -69,8 +69,8 @@ test('the example of the guide at a terminal', async (t) => {
     const { code, stdout } = await nubo('plan', '-f', file)
     assert.equal(code, 0)
     assert.deepEqual(stdout.split('\n').slice(0, 3), [
-      '  ~ set web-1',
-      '      memoryBytes  64 MiB → 96 MiB  (containers start anew)',
+      '  ~ set web-1  its containers start anew',
+      '      memoryBytes  64 MiB → 96 MiB',
       '      labels.tier  front → edge',
     ])
     assert.equal((await nubo('apply', '-f', file)).code, 0)
