@@ -204,8 +204,7 @@ export function createRegion(deps: RegionDeps): Region {
 
   const catchUp = createCatchUp(shared)
   const applies = createApplyService({ ...shared, compute, images, catchUp })
-  const steps = { world, network, images, compute, catchUp: () => catchUp(world.revision) }
-  const leader = createLeaderWork({ ...shared, deps, fleet, steps })
+  const leader = createLeaderWork({ ...shared, deps, fleet, network, images, compute, catchUp })
   let contention: ReturnType<typeof contendForLeadership> | undefined
   const isLeading = (): boolean => contention?.isLeading() === true
 
@@ -317,15 +316,16 @@ function watchBinding(
 }
 
 /** What only one process of the region does: started when it comes to lead, stopped when it no longer does. */
-function createLeaderWork(parts: {
-  deps: RegionDeps
-  fleet: Fleet
-  steps: StepDeps
-  world: World
-  recorder: ReturnType<typeof createRecorder>
-  clock: Clock
-  log: Log
-}): () => { stop: () => Promise<void> } {
+function createLeaderWork(
+  parts: Omit<StepDeps, 'catchUp'> & {
+    catchUp: CatchUp
+    deps: RegionDeps
+    fleet: Fleet
+    recorder: ReturnType<typeof createRecorder>
+    clock: Clock
+    log: Log
+  },
+): () => { stop: () => Promise<void> } {
   const { deps, fleet, world, recorder, clock, log } = parts
   return () => {
     const liveness = fleet.newLivenessReconciler()
@@ -360,7 +360,11 @@ function createLeaderWork(parts: {
       settleSetOperations({ world, recorder, clock }),
     )
     const apply = reconcile('apply', APPLY_PERIOD_MS, () =>
-      advanceApplies({ ...parts.steps, recorder, database: deps.database, clock, log }),
+      advanceApplies({
+        ...parts,
+        catchUp: () => parts.catchUp(world.revision),
+        database: deps.database,
+      }),
     )
     const all = [
       place,

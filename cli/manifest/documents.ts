@@ -35,7 +35,9 @@ export async function parseDocuments(source: SourceText): Promise<SourceDocument
       for (let length = path.length; length >= 0; length--) {
         const node: unknown =
           length === 0 ? document.contents : document.getIn(path.slice(0, length), true)
-        if (isNode(node) && node.range != null) return place(node.range[0])
+        if (!isNode(node)) continue
+        const offset = node.range?.[0]
+        if (offset !== undefined) return place(offset)
       }
       return source.name
     }

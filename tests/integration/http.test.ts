@@ -255,6 +255,13 @@ test('every call answers what its contract says, no more and no less', async (t)
   await ended(await call('setStop', { id: 'web' }))
   await ended(await call('setStart', { id: 'web' }))
   await ended(await call('setRestart', { id: 'web' }))
+  const described = { name: 'web', network: 'net', containers, labels: { tier: 'front' } }
+  await ended(await call('setUpdate', { id: 'web', body: described }))
+  const manifest = { name: 'shop', sets: [{ ...described, labels: {} }] }
+  const plan = await call('planCreate', { body: { manifest } })
+  const apply = await call('applyCreate', { body: { manifest, check: plan['check'] } })
+  assert.equal((await ended(apply))['state'], 'done')
+  await call('applyShow', { id: String(apply['id']) })
   await call('operationList')
   await call('operationCancel', { id: String(created['id']) })
   await ended(await call('setRemove', { id: 'web' }))
