@@ -1,6 +1,6 @@
 import type { ProjectId } from '@nubo/base'
 import { fieldRow, type FieldChange, type Manifest, type ManifestKind } from '@nubo/contracts'
-import type { ManifestRow, World } from '../../world/index.ts'
+import type { ManifestRow, PortRow, World } from '../../world/index.ts'
 import type { ComputeService, ImageResolver } from '../compute/index.ts'
 import type { DraftPlan } from './draft-plan.ts'
 
@@ -22,6 +22,11 @@ export interface PlanContext {
   readonly sets: Pick<ComputeService, 'compareSet' | 'draftSet' | 'previewPlacement'>
   /** Knows images that are still to be uploaded too. */
   readonly images: ImageResolver
+  /** What is looked up for many things is looked up once: a manifest may have a thousand, a subnet many more. */
+  readonly looked: {
+    readonly subnets: Map<string, KnownSubnet[]>
+    readonly holders: Map<string, ReadonlyMap<string, PortRow>>
+  }
 }
 
 export interface KnownSubnet {
@@ -71,13 +76,29 @@ export function subnetsOf(context: PlanContext, network: string): KnownSubnet[] 
   const row = networkRow(context, network)
   if (row === undefined && !isDeclared(context, { kind: 'network', name: network }))
     return undefined
-  const there = row === undefined ? [] : context.world.subnet.by('network', row.id)
-  const known: KnownSubnet[] = there.map(({ name, cidr, id }) => ({ name, cidr, id }))
-  for (const { network: of, name, cidr } of context.manifest.subnets) {
-    if (of === network && !known.some((one) => one.name === name))
-      known.push({ name, cidr, id: null })
-  }
-  return known.toSorted((a, b) => (a.name < b.name ? -1 : 1))
+  const looked = context.looked.subnets.get(network)
+  if (looked !== undefined) return looked
+  const known = new Map<string, KnownSubnet>()
+  for (const { network: of, name, cidr } of context.manifest.subnets)
+    if (of === network) known.set(name, { name, cidr, id: null })
+  if (row !== undefined)
+    for (const { name, cidr, id } of context.world.subnet.by('network', row.id))
+      known.set(name, { name, cidr, id })
+  const subnets = [...known.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1))
+  context.looked.subnets.set(network, subnets)
+  return subnets
+}
+
+/** Who has which address of a subnet. */
+export function holdersOf(
+  { world, looked }: PlanContext,
+  subnetId: string,
+): ReadonlyMap<string, PortRow> {
+  const known = looked.holders.get(subnetId)
+  if (known !== undefined) return known
+  const holders = new Map(world.port.by('subnet', subnetId).map((port) => [port.address, port]))
+  looked.holders.set(subnetId, holders)
+  return holders
 }
 
 /** The subnet that is meant; a problem of `at` where that cannot be told. */

@@ -2,6 +2,7 @@ import type { Manifest } from '@nubo/contracts'
 import { checkGuestAddress, checkNetworkRange, checkSubnetRange } from '../network/index.ts'
 import {
   differences,
+  holdersOf,
   isDeclared,
   mayChange,
   missing,
@@ -108,14 +109,15 @@ export function planPort(context: PlanContext, asked: Manifest['ports'][number])
 
 /** An address that nobody else has, in the range of its subnet. */
 export function checkAddress(
-  { world, draft }: PlanContext,
+  context: PlanContext,
   at: Thing,
   asked: { subnet: { cidr: string; id: string | null }; address: string },
 ): void {
+  const { world, draft } = context
   const { subnet, address } = asked
   draft.attempt(at, 'address', () => checkGuestAddress(subnet.cidr, address))
   if (subnet.id === null) return
-  const holder = world.port.by('subnet', subnet.id).find((port) => port.address === address)
+  const holder = holdersOf(context, subnet.id).get(address)
   if (holder === undefined) return
   const name = world.set.get(holder.setId)?.name ?? holder.name
   // A thing that is created anew keeps the address; its own port is not in the way.

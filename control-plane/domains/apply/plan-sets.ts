@@ -13,6 +13,9 @@ import { orderByAfter } from './steps.ts'
 
 type ManifestSet = Manifest['sets'][number]
 
+/** Each looks at every host; a person reads no more notes, and a server has others to answer. */
+const PREVIEWS_MAX = 100
+
 /** A set that would be placed, for the note of where. */
 interface Placing {
   readonly notes: string[]
@@ -42,10 +45,11 @@ export function planSets(context: PlanContext): void {
     const set = byName.get(name)
     if (set !== undefined) planSet(context, set, placings)
   }
-  const previews = context.sets.previewPlacement(placings.map(({ row }) => row))
+  const looked = placings.slice(0, PREVIEWS_MAX)
+  const previews = context.sets.previewPlacement(looked.map(({ row }) => row))
   for (const [at, { hostId, placement }] of previews.entries()) {
     const host = context.world.host.get(hostId)?.name
-    placings[at]?.notes.push(
+    looked[at]?.notes.push(
       host === undefined
         ? `as things are, ${placement.reason?.text ?? 'no host can take it'}`
         : `would go to ${host}`,

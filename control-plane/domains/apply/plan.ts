@@ -39,6 +39,7 @@ export function makePlan(deps: PlanDeps, project: ProjectId, asked: PlanAsked): 
     draft,
     manifestRow: world.manifest.by('name', `${project}/${manifest.name}`)[0],
     images: pendingToo(deps.images, manifest),
+    looked: { subnets: new Map(), holders: new Map() },
   }
   refuseDuplicates(context)
   for (const one of manifest.networks) planNetwork(context, one)
