@@ -201,9 +201,7 @@ export function createRegion(deps: RegionDeps): Region {
         }),
     },
   })
-
   const catchUp = createCatchUp(shared)
-  const applies = createApplyService({ ...shared, compute, images, catchUp })
   const leader = createLeaderWork({ ...shared, deps, fleet, network, images, compute, catchUp })
   let contention: ReturnType<typeof contendForLeadership> | undefined
   const isLeading = (): boolean => contention?.isLeading() === true
@@ -219,9 +217,9 @@ export function createRegion(deps: RegionDeps): Region {
       ...imageBindings({ images, world }),
       ...networkBindings({ network, world }),
       ...computeBindings({ compute, world }),
+      ...applyBindings({ applies: createApplyService({ ...shared, compute, images, catchUp }) }),
       watchBinding(shared, identity),
       serverStatusBinding({ ...deps, world, sessions, isLeading }),
-      ...applyBindings({ applies }),
     ].map((binding) => handled(binding, { audit, world, catchUp })),
     authorize: (call) => lookTwice(world, catchUp, () => identity.authorize(call)),
     onRefused: audit.refused,

@@ -79,6 +79,7 @@ async function openApply(recorder: Recorder, project: ProjectId) {
       manifestId,
       tokenId: fresh<'token'>(),
       tokenName: 'ci',
+      accountId: null,
       role: 'member' as const,
     }
     await insertApply(tx, apply, [

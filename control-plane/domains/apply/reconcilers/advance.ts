@@ -1,7 +1,15 @@
 import type { Clock, OperationId } from '@nubo/base'
 import type { Reason } from '@nubo/contracts'
 import type { Database, Log } from '@nubo/runtime'
-import type { Change, OperationRow, Recorder, Tables, World } from '../../../world/index.ts'
+import {
+  whileActing,
+  type CallAct,
+  type Change,
+  type OperationRow,
+  type Recorder,
+  type Tables,
+  type World,
+} from '../../../world/index.ts'
 import type { Caller } from '../../identity/index.ts'
 import { endOperation, progressOperation } from '../../operations/index.ts'
 import { outcomeOfWait, runStep, type StepDeps, type StepResult } from '../run-step.ts'
@@ -103,9 +111,35 @@ async function runAll(
   }
   return Promise.all(
     batch.map(async (step) =>
-      changeOf(deps, step, await runStep(deps, caller, step, bodies.get(step.number))),
+      changeOf(
+        deps,
+        step,
+        await whileActing(actOf(deps, { operation, caller, step }), () =>
+          runStep(deps, caller, step, bodies.get(step.number)),
+        ),
+      ),
     ),
   )
+}
+
+/** A step is done in the name of whoever asked for the whole; the audit finds it by the id of the operation. */
+function actOf(
+  { world }: AdvanceDeps,
+  of: { operation: OperationRow; caller: Caller; step: StepRow },
+): CallAct {
+  const { operation, caller, step } = of
+  const { tokenId, tokenName, accountId } = caller
+  return {
+    by: 'call',
+    actor: world.account.get(accountId)?.name ?? tokenName,
+    tokenId,
+    accountId,
+    projectId: operation.projectId,
+    requestId: operation.id,
+    call: 'applyCreate',
+    resourceKind: step.kind,
+    resource: step.name,
+  }
 }
 
 function changeOf({ clock }: AdvanceDeps, step: StepRow, result: StepResult): StepChange {
