@@ -6,6 +6,7 @@ import { failOver } from './fail-over.ts'
 import { endToEnd } from './end-to-end.ts'
 import { flowBundle } from './flow-bundle.ts'
 import { isKept, verdictLines, verdictTable, type Verdict } from './measure.ts'
+import { placement } from './placement.ts'
 import { portReady } from './port-ready.ts'
 import { reconnect } from './reconnect.ts'
 import { setCreate } from './set-create.ts'
@@ -28,6 +29,7 @@ const benches = {
   throughput: { on: 'stage', measure: throughput },
   reconnect: { on: 'machine', measure: reconnect },
   'end-to-end': { on: 'machine', measure: endToEnd },
+  placement: { on: 'machine', measure: placement },
 } as const satisfies Record<
   string,
   | { on: 'machine'; measure: (signal: AbortSignal) => Promise<Verdict[]> }

@@ -482,7 +482,7 @@ test('help lists every noun and the verbs of the machine', async () => {
   ])
   assert.deepEqual([bare.code, help.code, bare.stdout], [0, 0, help.stdout])
   const nouns =
-    'set image network subnet port operation watch project account quota audit token host login completion'
+    'set place image network subnet port operation watch project account quota audit token host login completion'
   for (const noun of nouns.split(' ')) assert.match(help.stdout, new RegExp(`\n  ${noun} `))
   const machine = 'up demo status down lab test bench sim agent'
   for (const name of machine.split(' ')) assert.match(help.stdout, new RegExp(`\n  ${name} `))

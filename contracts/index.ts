@@ -31,6 +31,7 @@ export {
 } from './public/host.ts'
 export { type Network, type Port, type Subnet } from './public/network.ts'
 export { IMAGE_UPLOAD_BYTES_MAX, type Image } from './public/image.ts'
+export { type HostVerdict, type PlacementAnswer } from './public/place.ts'
 export {
   containerSpec,
   setCreate,

@@ -48,6 +48,8 @@ export const serverConfig = z.strictObject({
       rackShareMax: z.number().min(0).max(1).default(0.6),
     })
     .prefault({}),
+  /** So many hosts of a zone may be lost at once: ordinary placements leave room for their `elsewhere` sets. */
+  reserveHosts: z.int().min(0).max(16).default(0),
 })
 export type ServerConfig = z.infer<typeof serverConfig>
 

@@ -109,6 +109,7 @@ async function serve(config: ServerConfig, log: Log): Promise<{ stop: () => Prom
     brakeLimits: config.brake,
     power: createRedfishPower({ secrets, log }),
     processStatus: () => ownProcess.status(),
+    reserveHosts: config.reserveHosts,
   })
   await region.start()
   const hosts = new HostListener({

@@ -28,9 +28,9 @@ import {
   computeBindings,
   createComputeService,
   createFoundRecorder,
+  createPlacer,
   evacuateFenced,
   isSettled,
-  placeSets,
   releaseFrom,
   settleSetOperations,
 } from './domains/compute/index.ts'
@@ -67,7 +67,7 @@ import {
   operationBindings,
 } from './domains/operations/index.ts'
 import { createQuotaService, quotaBindings, recountQuotas } from './domains/quota/index.ts'
-import type { Overcommit } from './domains/placement/index.ts'
+import { WorldLedger, type Overcommit } from './domains/placement/index.ts'
 import { createHostSessions, type HostCommands, type HostSessions } from './host-sessions/index.ts'
 import { contendForLeadership } from './leader.ts'
 import { createWatches } from './watch.ts'
@@ -109,6 +109,8 @@ export interface RegionDeps {
   readonly brakeLimits?: BrakeLimits
   /** What this process knows of itself. */
   readonly processStatus: () => ProcessStatus
+  /** So many hosts of a zone may be lost at once and the others have room for their `elsewhere` sets. */
+  readonly reserveHosts: number
 }
 
 /** One server process of the control plane, without its listeners: main.ts adds these, tests and the simulator others. */
@@ -149,7 +151,8 @@ export function createRegion(deps: RegionDeps): Region {
   const world = new World(clock)
   const feed = new FeedReader({ database, world, clock, log })
   const recorder = createRecorder({ database, clock, world, feed, random, quotaDefaults })
-  const shared = { world, recorder, database, clock, random, log }
+  const ledger = new WorldLedger(world, deps)
+  const shared = { world, recorder, database, clock, random, log, ledger }
 
   const identity = createIdentityService(shared)
   const audit = createAuditService({ ...shared, whoTried: identity.whoTried })
@@ -189,7 +192,6 @@ export function createRegion(deps: RegionDeps): Region {
     ...shared,
     network,
     images,
-    overcommit: deps.overcommit,
     streams: {
       open: ({ caller, hostId, request }) =>
         sessions.streams.open({
@@ -320,11 +322,13 @@ function createLeaderWork(
     deps: RegionDeps
     fleet: Fleet
     recorder: ReturnType<typeof createRecorder>
+    ledger: WorldLedger
     clock: Clock
+    random: Random
     log: Log
   },
 ): () => { stop: () => Promise<void> } {
-  const { deps, fleet, world, recorder, clock, log } = parts
+  const { deps, fleet, world, recorder, ledger, clock, random, log } = parts
   return () => {
     const liveness = fleet.newLivenessReconciler()
     const collection = createImageCollection({
@@ -346,9 +350,8 @@ function createLeaderWork(
         log,
         pass: () => whileActing({ by: 'system', actor: `system:${name}`, call: name }, pass),
       })
-    const place = reconcile('place', PLACE_PERIOD_MS, () =>
-      placeSets({ world, recorder, clock, overcommit: deps.overcommit }),
-    )
+    const placer = createPlacer({ world, recorder, ledger, clock, random })
+    const place = reconcile('place', PLACE_PERIOD_MS, () => placer.pass())
     const fence = fleet.newFenceReconciler({ liveness, onNews: () => fencing.wake() })
     const fencing = reconcile('fence', fence.periodMs, () => fence.pass())
     const evacuate = reconcile('evacuate', EVACUATE_PERIOD_MS, () =>
@@ -407,6 +410,7 @@ function createLeaderWork(
         unsubscribe()
         collection.stop()
         await Promise.all(all.map((reconciler) => reconciler.stop()))
+        placer.stop()
       },
     }
   }

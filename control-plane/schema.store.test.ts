@@ -60,6 +60,7 @@ const attempts: Readonly<Record<string, (query: Query) => Promise<void>>> = {
   set_name: again('set', { id: fresh }),
   set_wanted_check: statement(`update set set wanted = 'paused'`),
   set_generation_check: statement(`update set set generation = 0`),
+  set_priority: statement(`update set set priority = 1001`),
   set_recovery_check: statement(`update set set recovery = 'never'`),
   // A set on a host has been placed at least once.
   set_check: statement(`update set set epoch = 0`),
@@ -86,6 +87,10 @@ const attempts: Readonly<Record<string, (query: Query) => Promise<void>>> = {
   apply_step_kind: statement(`update apply_step set kind = 'host'`),
   apply_step_number_check: statement(`update apply_step set number = -1`),
   apply_step_state_check: statement(`update apply_step set state = 'lost'`),
+  placement_term_only_row_check: statement(
+    `insert into placement_term (only_row, value) values (false, 1)`,
+  ),
+  placement_term_pkey: statement(`insert into placement_term (value) values (1)`),
   revision_only_row_check: statement(`insert into revision (only_row, value) values (false, 1)`),
   revision_pkey: statement(`insert into revision (value) values (1)`),
 }

@@ -33,7 +33,8 @@ export function defineSetApply(set: Command, context: CommandContext): void {
     })
 }
 
-async function readSet({ surroundings }: CommandContext, file: string): Promise<SetBody> {
+/** What a file says of a set; a usage error says what of it is wrong. */
+export async function readSet({ surroundings }: CommandContext, file: string): Promise<SetBody> {
   const texts = await readTexts(file, surroundings.stdin)
   const documents = (await Promise.all(texts.map(parseDocuments))).flat()
   const [document, more] = documents

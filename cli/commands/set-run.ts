@@ -6,7 +6,7 @@ import type { CommandContext } from '../context.ts'
 import { OperationFailedError, UsageError } from '../errors.ts'
 import { createOrLook, followOperation } from '../follow.ts'
 import { printOperation } from './operation.ts'
-import { choice, cpuMillis, keyValue, memoryBytes, noWait } from './options.ts'
+import { choice, cpuMillis, keyValue, memoryBytes, noWait, wholeNumber } from './options.ts'
 
 export type SetBody = CallRequest<'setCreate'>['body']
 
@@ -30,7 +30,10 @@ interface RunOptions {
   host?: string
   spread?: (typeof spreads)[number]
   hostLabel?: Record<string, string>
+  antiAffinity?: (typeof spreads)[number]
   recovery?: (typeof recoveries)[number]
+  priority?: number
+  dryRun?: true
   wait: boolean
 }
 
@@ -53,6 +56,7 @@ export function defineRun(set: Command, context: CommandContext): void {
     .addOption(
       choice('--spread <level>', 'keep sets of one name stem apart by (default: host)', spreads),
     )
+    .addOption(choice('--anti-affinity <level>', 'never two of one name stem in the same', spreads))
     .option('--host-label <key=value>', 'only hosts with this label; may be repeated', keyValue)
     .addOption(
       choice(
@@ -61,10 +65,18 @@ export function defineRun(set: Command, context: CommandContext): void {
         recoveries,
       ),
     )
+    .option(
+      '--priority <number>',
+      'of those that wait for a host the higher goes first, 0 to 1000 (default: 100)',
+      wholeNumber,
+    )
+    .option('--dry-run', 'only tell where it would be placed, and why nowhere else')
     .option(...noWait)
     .action(async (name: string, command: string[], options: RunOptions) => {
       requireOneWay(options)
-      await createSet(context, bodyOf(name, command, options), options.wait)
+      const body = bodyOf(name, command, options)
+      if (options.dryRun === true) await (await import('./place.ts')).askPlacement(context, body)
+      else await createSet(context, body, options.wait)
     })
 }
 
@@ -99,9 +111,11 @@ function bodyOf(name: string, command: readonly string[], options: RunOptions): 
     placement: {
       host: options.host,
       spread: options.spread,
+      antiAffinity: options.antiAffinity,
       hostLabels: options.hostLabel,
     },
     recovery: options.recovery,
+    priority: options.priority,
     labels: options.label,
   }
 }

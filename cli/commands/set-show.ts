@@ -21,6 +21,7 @@ export function setDetails(context: CommandContext, one: SetView): string {
     ['address', `${one.address} in ${one.network}/${one.subnet}`],
     ['limits', `${formatCpuMillis(one.cpuMillis)} cores, ${formatBytes(one.memoryBytes)}`],
     ['recovery', one.recovery],
+    ['priority', one.priority],
     ['labels', labels.join(', ')],
     ['generation', reached],
     ['epoch', one.epoch],
@@ -91,6 +92,7 @@ function placement(context: CommandContext, one: SetView): string {
     ['host', host ?? 'none could take it'],
     ['score', host === null ? null : Number(choice.score.toFixed(3))],
     ['spread by', choice.spread],
+    ['never two in one', choice.antiAffinity],
     ['decided', choice.decidedAtMs === null ? null : `${age(clock, choice.decidedAtMs)} ago`],
   ])
   if (choice.rejected.length === 0) return `\nPLACEMENT\n${fields}`
@@ -102,5 +104,11 @@ function placement(context: CommandContext, one: SetView): string {
     ],
     widthOf(context),
   )
-  return `\nPLACEMENT\n${fields}${section('', table).slice(1)}`
+  const others = choice.counts.reduce((sum, { hosts }) => sum + hosts, 0)
+  const rest =
+    choice.rejected.length >= others
+      ? ''
+      : `  ${choice.counts.map(({ reason, hosts }) => `${hosts} × ${reason}`).join(', ')}\n` +
+        `  all of them, as they are now: nubo set show ${one.name} --hosts\n`
+  return `\nPLACEMENT\n${fields}${section('', table).slice(1)}${rest}`
 }

@@ -60,7 +60,9 @@ function defineLook(set: Command, context: CommandContext): void {
     .command('show')
     .description('show a set: its containers, addresses, and why it is where it is')
     .argument('<set>')
-    .action(async (id: string) => {
+    .option('--hosts', 'instead what every host would say now, as if it were on none')
+    .action(async (id: string, { hosts }: { hosts?: true }) => {
+      if (hosts === true) return (await import('./place.ts')).explainSet(context, id)
       const client = await context.connect()
       const found = await client.setShow({ params: { id }, query: context.inProject })
       await context.printOne(found, found.name, (one) => setDetails(context, one))

@@ -21,6 +21,11 @@ export const nouns: readonly Noun[] = [
     load: async () => (await import('./set.ts')).defineSet,
   },
   {
+    name: 'place',
+    summary: 'where a set would go, and why nowhere else',
+    load: async () => (await import('./place.ts')).definePlace,
+  },
+  {
     name: 'image',
     summary: 'what sets start from',
     load: async () => (await import('./image.ts')).defineImage,

@@ -134,6 +134,7 @@ export const sampleSet: SetView = {
   cpuMillis: 500,
   memoryBytes: 128 * 2 ** 20,
   recovery: 'local',
+  priority: 100,
   labels: {},
   generation: 1,
   foundGeneration: 1,
@@ -141,8 +142,10 @@ export const sampleSet: SetView = {
   placement: {
     score: 0.75,
     spread: 'host',
+    antiAffinity: null,
     decidedAtMs: SAMPLE_TIME_MS,
     rejected: [{ host: 'host-2', reason: 'memory: 128 MiB wanted, 64 MiB free' }],
+    counts: [{ reason: 'not enough memory', hosts: 1 }],
   },
   moved: null,
   ...made,

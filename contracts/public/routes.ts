@@ -7,6 +7,7 @@ import { networkRoutes } from './network.ts'
 import { operationRoutes } from './operation.ts'
 import { quotaRoutes } from './quota.ts'
 import { serverRoutes } from './server.ts'
+import { placeRoutes } from './place.ts'
 import { setRoutes } from './set.ts'
 import { watchRoutes } from './watch.ts'
 
@@ -17,6 +18,7 @@ export const api = {
   ...networkRoutes,
   ...imageRoutes,
   ...setRoutes,
+  ...placeRoutes,
   ...operationRoutes,
   ...quotaRoutes,
   ...auditRoutes,

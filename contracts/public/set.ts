@@ -68,12 +68,21 @@ export const containerSpec = z
   .meta({ id: 'ContainerSpec' })
 export type ContainerSpec = z.infer<typeof containerSpec>
 
+/** Where a failure hits together. */
+export const failureDomain = z.enum(['host', 'rack', 'zone']).meta({ id: 'FailureDomain' })
+export type FailureDomain = z.infer<typeof failureDomain>
+
+export const PRIORITY_MAX = 1_000
+export const PRIORITY_DEFAULT = 100
+
 export const setPlacementRule = z
   .strictObject({
     /** Exactly this host. */
     host: nameOrId.optional(),
     /** Keep sets of one `group` label value (or of one name stem, web-1, web-2) apart. */
-    spread: z.enum(['host', 'rack', 'zone']).default('host'),
+    spread: failureDomain.default('host'),
+    /** Never two sets of one group in the same host, rack or zone; rather none than that. */
+    antiAffinity: failureDomain.optional(),
     /** Only hosts that carry these labels. */
     hostLabels: labels.default({}),
   })
@@ -94,6 +103,8 @@ export const setCreate = z
     memoryBytes: memoryBytes.default(128 * 2 ** 20),
     placement: setPlacementRule.prefault({}),
     recovery: z.enum(['local', 'elsewhere']).default('local'),
+    /** Of the sets that wait for a host, the higher is placed first; of equal ones those that lost their host, then the oldest. */
+    priority: z.int().min(0).max(PRIORITY_MAX).default(PRIORITY_DEFAULT),
     labels: labels.default({}),
   })
   .meta({ id: 'SetCreate' })
@@ -130,6 +141,10 @@ export const rejectedHost = z
   .object({ host: z.string(), reason: z.string() })
   .meta({ id: 'RejectedHost' })
 
+export const reasonCount = z
+  .object({ reason: z.string(), hosts: z.int() })
+  .meta({ id: 'ReasonCount' })
+
 export const set = z
   .object({
     id,
@@ -150,6 +165,7 @@ export const set = z
     cpuMillis: z.int(),
     memoryBytes: z.int(),
     recovery: z.enum(['local', 'elsewhere']),
+    priority: z.int(),
     labels,
     /** How often the wanted state changed, and which of these the host has reached. */
     generation: z.int(),
@@ -160,8 +176,12 @@ export const set = z
       .object({
         score: z.number(),
         spread: z.string(),
+        antiAffinity: failureDomain.nullable(),
         decidedAtMs: timeMs.nullable(),
+        /** Every other host where they are few, else the next best and an example of each reason. */
         rejected: z.array(rejectedHost),
+        /** All other hosts by the reason. */
+        counts: z.array(reasonCount),
       })
       .nullable(),
     /** The host that it had to leave last, and why; null if it never had to. */

@@ -178,8 +178,8 @@ class Sessions implements HostSessions {
 
   #onChanges(changes: ChangeSet): void {
     try {
-      for (const [hostId, keys] of this.#localPorts.apply(changes))
-        this.#live.get(hostId)?.touch(keys)
+      const affected = this.#localPorts.apply(changes, (hostId) => this.#live.has(hostId))
+      for (const [hostId, keys] of affected) this.#live.get(hostId)?.touch(keys)
       for (const { kind, id } of changes.changes)
         // proof: rows of the kind host have host ids
         if (kind === 'host') this.#live.get(id as HostId)?.checkStanding()

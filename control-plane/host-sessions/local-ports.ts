@@ -30,6 +30,7 @@ export class LocalPorts implements Locality {
   /** How many ports of a network are on a host. */
   readonly #counts = new Map<NetworkId, Map<HostId, number>>()
   readonly #portsOfHost = new Map<HostId, Set<PortId>>()
+  #matters: (hostId: HostId) => boolean = () => true
 
   /** Reads the world as it is; from then on `apply` must get every change set. */
   constructor(world: World) {
@@ -41,8 +42,12 @@ export class LocalPorts implements Locality {
     return this.#counts.get(networkId)?.has(hostId) === true
   }
 
-  /** Call it once for each change set, right after the world took it. */
-  apply(changes: ChangeSet): Affected {
+  /**
+   * Call it once for each change set, right after the world took it. Names only hosts that matter: a port concerns every
+   * host of its network, thousands perhaps, of which this server may have none.
+   */
+  apply(changes: ChangeSet, matters: (hostId: HostId) => boolean = () => true): Affected {
+    this.#matters = matters
     const touched = this.#collect(changes)
     const affected: Affected = touched.affected
     const before = new Map<NetworkId, ReadonlySet<HostId>>()
@@ -58,7 +63,7 @@ export class LocalPorts implements Locality {
     for (const [networkId, hosts] of before) this.#markEntered(affected, networkId, hosts)
     for (const networkId of touched.networks) {
       for (const hostId of this.#hostsOf(networkId))
-        mark(affected, hostId, wantedKey({ kind: 'network', id: networkId }))
+        this.#mark(affected, hostId, wantedKey({ kind: 'network', id: networkId }))
     }
     return affected
   }
@@ -75,14 +80,14 @@ export class LocalPorts implements Locality {
       for (const row of rowsOf(change)) {
         switch (row.kind) {
           case 'set':
-            mark(affected, row.hostId, wantedKey({ kind: 'set', id: row.id }))
+            this.#mark(affected, row.hostId, wantedKey({ kind: 'set', id: row.id }))
             for (const port of this.#world.port.by('set', row.id)) ports.add(port.id)
             break
           case 'port': {
             ports.add(row.id)
             const set = this.#world.set.get(row.setId)
             if (set !== undefined)
-              mark(affected, set.hostId, wantedKey({ kind: 'set', id: set.id }))
+              this.#mark(affected, set.hostId, wantedKey({ kind: 'set', id: set.id }))
             break
           }
           case 'host':
@@ -100,8 +105,8 @@ export class LocalPorts implements Locality {
   #markPort(affected: Affected, portId: PortId): void {
     const located = this.#located.get(portId)
     if (located === undefined) return
-    for (const hostId of this.#hostsOf(located.networkId))
-      mark(affected, hostId, wantedKey({ kind: 'port', id: portId }))
+    const key = wantedKey({ kind: 'port', id: portId })
+    for (const hostId of this.#hostsOf(located.networkId)) this.#mark(affected, hostId, key)
   }
 
   /** Hosts that got their first port of a network, or lost their last, gain or lose all of it. */
@@ -109,17 +114,24 @@ export class LocalPorts implements Locality {
     const after = this.#counts.get(networkId)
     const entered = [...(after?.keys() ?? [])].filter((hostId) => !before.has(hostId))
     const left = [...before].filter((hostId) => after?.has(hostId) !== true)
-    const hosts = [...entered, ...left]
+    const hosts = [...entered, ...left].filter((hostId) => this.#matters(hostId))
     if (hosts.length === 0) return
     const keys = this.#world.port.by('network', networkId).map((port) => portKey(port))
     for (const hostId of hosts) {
-      mark(affected, hostId, wantedKey({ kind: 'network', id: networkId }))
-      for (const key of keys) mark(affected, hostId, key)
+      this.#mark(affected, hostId, wantedKey({ kind: 'network', id: networkId }))
+      for (const key of keys) this.#mark(affected, hostId, key)
     }
   }
 
   #remember(before: Map<NetworkId, ReadonlySet<HostId>>, networkId: NetworkId): void {
     if (!before.has(networkId)) before.set(networkId, new Set(this.#hostsOf(networkId)))
+  }
+
+  #mark(affected: Affected, hostId: HostId | null, key: string): void {
+    if (hostId === null || !this.#matters(hostId)) return
+    const keys = affected.get(hostId)
+    if (keys === undefined) affected.set(hostId, new Set([key]))
+    else keys.add(key)
   }
 
   #hostsOf(networkId: NetworkId): Iterable<HostId> {
@@ -211,13 +223,6 @@ function present<Row>(
 
 function portKey(port: PortRow): string {
   return wantedKey({ kind: 'port', id: port.id })
-}
-
-function mark(affected: Affected, hostId: HostId | null, key: string): void {
-  if (hostId === null) return
-  const keys = affected.get(hostId)
-  if (keys === undefined) affected.set(hostId, new Set([key]))
-  else keys.add(key)
 }
 
 function deleteFrom(map: Map<HostId, Set<PortId>>, hostId: HostId, portId: PortId): void {

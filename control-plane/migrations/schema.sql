@@ -194,6 +194,12 @@ CREATE TABLE operation (
     CONSTRAINT operation_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'running'::text, 'done'::text, 'failed'::text, 'superseded'::text, 'cancelled'::text])))
 );
 
+CREATE TABLE placement_term (
+    only_row boolean DEFAULT true NOT NULL,
+    value bigint NOT NULL,
+    CONSTRAINT placement_term_only_row_check CHECK (only_row)
+);
+
 CREATE TABLE port (
     id uuid NOT NULL,
     project_id uuid NOT NULL,
@@ -266,8 +272,10 @@ CREATE TABLE set (
     placement jsonb,
     created_at_ms bigint NOT NULL,
     moved jsonb,
+    priority integer DEFAULT 100 NOT NULL,
     CONSTRAINT set_check CHECK (((host_id IS NULL) OR (epoch >= 1))),
     CONSTRAINT set_generation_check CHECK ((generation >= 1)),
+    CONSTRAINT set_priority CHECK (((priority >= 0) AND (priority <= 1000))),
     CONSTRAINT set_recovery_check CHECK ((recovery = ANY (ARRAY['local'::text, 'elsewhere'::text]))),
     CONSTRAINT set_wanted_check CHECK ((wanted = ANY (ARRAY['running'::text, 'stopped'::text, 'removed'::text])))
 );
@@ -377,6 +385,9 @@ ALTER TABLE ONLY network
 
 ALTER TABLE ONLY operation
     ADD CONSTRAINT operation_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY placement_term
+    ADD CONSTRAINT placement_term_pkey PRIMARY KEY (only_row);
 
 ALTER TABLE ONLY port
     ADD CONSTRAINT port_address UNIQUE (subnet_id, address);

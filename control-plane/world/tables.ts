@@ -165,6 +165,8 @@ export interface SetPlacementRule {
   readonly hostId: HostId | null
   readonly spread: 'host' | 'rack' | 'zone'
   readonly hostLabels: Readonly<Record<string, string>>
+  /** Absent in rows of servers that did not know it. */
+  readonly antiAffinity?: 'host' | 'rack' | 'zone' | null
 }
 
 export interface SetPlacement {
@@ -172,7 +174,10 @@ export interface SetPlacement {
   readonly decidedAtMs: number | null
   /** Present while no host was found. */
   readonly reason: Reason | null
+  /** Of every other host where they are few, else examples. */
   readonly rejected: readonly { readonly host: string; readonly reason: string }[]
+  /** All other hosts by reason; absent in rows of servers that kept every reason. */
+  readonly counts?: readonly { readonly reason: string; readonly hosts: number }[]
 }
 
 export interface SetTable {
@@ -188,6 +193,8 @@ export interface SetTable {
   labels: Json<Record<string, string>>
   containers: Json<readonly SetContainer[]>
   placementRule: Json<SetPlacementRule>
+  /** 0 to 1,000; of those that wait, the higher is placed first. */
+  priority: Generated<number>
   hostId: HostId | null
   epoch: Generated<number>
   placement: Json<SetPlacement> | null
@@ -348,6 +355,7 @@ export interface Tables extends WorldTables {
     id: string
     body: Json<Record<string, unknown>> | null
   }
+  placementTerm: { onlyRow: Generated<boolean>; value: number }
   secret: { name: string; sealed: string; createdAtMs: number }
   quota: QuotaTable
   audit: AuditTable

@@ -126,6 +126,7 @@ export class SimulatedRegion {
       uploadFolder: join(this.#folder, name),
       overcommit: { cpu: 4, memory: 1 },
       processStatus: unwatchedProcess,
+      reserveHosts: 0,
     })
     const kill = (): void => {
       life.dead = true

@@ -231,6 +231,7 @@ async function startServer(test: TestRegion, asked: StartAsked): Promise<TestSer
     quotaDefaults: asked.quotaDefaults,
     ...(asked.power === undefined ? {} : { power: asked.power }),
     processStatus: () => ownProcess.status(),
+    reserveHosts: 0,
   })
   await region.start()
   const hosts = new HostListener({

@@ -28,6 +28,10 @@ export function computeBindings({
     route(api.setUpdate, async ({ caller, params, body, ifMatch }) =>
       operationView(await compute.updateSet(caller, params.id, body, { ifMatch })),
     ),
+    route(api.placeDryRun, ({ caller, body, query }) => compute.placeDryRun(caller, body, query)),
+    route(api.setPlacement, ({ caller, params, query }) =>
+      compute.explainSet(caller, params.id, query),
+    ),
     route(api.setStart, async ({ caller, params }) =>
       operationView(await compute.startSet(caller, params.id)),
     ),

@@ -25,9 +25,10 @@ import {
   newOperation,
   supersedeOperations,
 } from '../operations/index.ts'
-import type { Overcommit } from '../placement/index.ts'
+import type { WorldLedger } from '../placement/index.ts'
 import { draftSet } from './draft.ts'
 import type { ImageResolver, StreamBroker } from './needs.ts'
+import { placementQuestions } from './placement-answer.ts'
 import { removeSetRows } from './removal.ts'
 import { stateOf } from './set-view.ts'
 import { changeWanted, holdImages, insertSet } from './store.ts'
@@ -40,8 +41,8 @@ export interface ComputeDeps {
   readonly random: Random
   readonly network: NetworkService
   readonly images: ImageResolver
-  readonly overcommit: Overcommit
   readonly streams: StreamBroker
+  readonly ledger: WorldLedger
 }
 
 export type ComputeService = ReturnType<typeof createComputeService>
@@ -92,6 +93,7 @@ export function createComputeService(deps: ComputeDeps) {
       }
     },
 
+    ...placementQuestions({ ...deps, findSet }),
     ...setCreation(deps),
     ...setChanges(deps, findSet),
     ...setUpdates(deps, findSet),

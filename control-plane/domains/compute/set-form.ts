@@ -78,8 +78,10 @@ function fieldsOf(form: SetForm, world: World): Map<string, unknown> {
     ['cpuMillis', row.cpuMillis],
     ['memoryBytes', row.memoryBytes],
     ['placement.spread', row.placementRule.spread],
+    ['priority', row.priority],
   ])
-  const { hostId, hostLabels } = row.placementRule
+  const { hostId, hostLabels, antiAffinity = null } = row.placementRule
+  if (antiAffinity !== null) fields.set('placement.antiAffinity', antiAffinity)
   if (hostId !== null) fields.set('placement.host', world.host.get(hostId)?.name ?? hostId)
   for (const [key, value] of Object.entries(row.labels)) fields.set(`labels.${key}`, value)
   for (const [key, value] of Object.entries(hostLabels))
@@ -115,5 +117,5 @@ function addContainer(fields: Map<string, unknown>, container: SetContainer): vo
 
 /** Whether a host has to hear of the change. */
 export function reachesHost({ path }: FieldChange): boolean {
-  return !path.startsWith('labels.') && !path.startsWith('placement.')
+  return path !== 'priority' && !path.startsWith('labels.') && !path.startsWith('placement.')
 }

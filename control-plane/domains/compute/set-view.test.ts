@@ -56,6 +56,7 @@ function set(change: Partial<SetRow> = {}): SetRow {
     labels: {},
     containers: [],
     placementRule: { hostId: null, spread: 'host', hostLabels: {} },
+    priority: 100,
     hostId,
     epoch: 3,
     placement: { score: 0, decidedAtMs: 7, reason: null, rejected: [] },

@@ -159,6 +159,7 @@ export function setView(world: WorldReader, set: SetRow): SetView {
     cpuMillis: set.cpuMillis,
     memoryBytes: set.memoryBytes,
     recovery: set.recovery,
+    priority: set.priority,
     labels: set.labels,
     generation: set.generation,
     foundGeneration: current?.generation ?? 0,
@@ -169,8 +170,10 @@ export function setView(world: WorldReader, set: SetRow): SetView {
         : {
             score: set.placement.score,
             spread: set.placementRule.spread,
+            antiAffinity: set.placementRule.antiAffinity ?? null,
             decidedAtMs: set.placement.decidedAtMs,
             rejected: [...set.placement.rejected],
+            counts: [...(set.placement.counts ?? [])],
           },
     moved: set.moved,
     createdAtMs: set.createdAtMs,

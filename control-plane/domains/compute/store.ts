@@ -1,6 +1,7 @@
 import { PlatformError, type HostId, type SetId } from '@nubo/base'
 import type { FoundSet } from '@nubo/contracts/host'
 import { sql } from 'kysely'
+import type { HostFacts } from '../placement/index.ts'
 import type { HostRow, SetPlacement, SetRow, Touched, Tx } from '../../world/index.ts'
 
 /** Keeps the images of a set from being removed while it is created. NOT_FOUND if one has gone meanwhile. */
@@ -84,6 +85,7 @@ export async function rewriteSet(
       labels: JSON.stringify(row.labels),
       containers: JSON.stringify(row.containers),
       placementRule: JSON.stringify(row.placementRule),
+      priority: row.priority,
       generation: expression('generation', '+', 1),
     }))
     .where('id', '=', row.id)
@@ -97,15 +99,51 @@ export async function rewriteSet(
   return generation
 }
 
+/**
+ * Begins a term of placing: batches of earlier terms are refused from now on, and all that they recorded is in the feed
+ * at this revision. A batch that is under way ends first.
+ */
+export async function beginPlacementTerm(tx: Tx): Promise<{ term: number; revision: number }> {
+  const { value: term } = await tx
+    .updateTable('placementTerm')
+    .set((expression) => ({ value: expression('value', '+', 1) }))
+    .returning('value')
+    .executeTakeFirstOrThrow()
+  const { value: revision } = await tx
+    .selectFrom('revision')
+    .select('value')
+    .executeTakeFirstOrThrow()
+  return { term, revision }
+}
+
+/** Whether the term still lasts; if so, until this transaction ends at least. */
+export async function holdPlacementTerm(tx: Tx, term: number): Promise<boolean> {
+  const now = await tx.selectFrom('placementTerm').select('value').forShare().executeTakeFirst()
+  return now?.value === term
+}
+
 /** A host that may be placed on, and what the sets on it may take. */
 export interface HostRoom {
-  readonly host: HostRow
+  readonly host: Pick<HostRow, keyof HostFacts | 'reserve'>
   readonly taken: { cpuMillis: number; memoryBytes: number }
 }
 
+const hostFields = [
+  'id',
+  'name',
+  'zone',
+  'rack',
+  'roles',
+  'labels',
+  'state',
+  'cordoned',
+  'capacity',
+  'reserve',
+] as const
+
 /**
- * These hosts as the tables know them, kept from changing and from other placements until the transaction ends. A
- * process that believes for a moment longer that it leads can so not spend room that its successor has given away.
+ * These hosts as the tables know them, kept from changing and from other placements until the transaction ends: one may
+ * have been cordoned, or a set on it have grown, since the world was read.
  */
 export async function lockRooms(
   tx: Tx,
@@ -115,7 +153,7 @@ export async function lockRooms(
   if (wanted.length === 0) return new Map()
   const hosts = await tx
     .selectFrom('host')
-    .selectAll()
+    .select(hostFields)
     .where('id', 'in', wanted)
     .orderBy('id')
     .forNoKeyUpdate()
@@ -148,41 +186,48 @@ export async function lockRooms(
   )
 }
 
-/** Records a placement if the set still waits for one. Returns whether it did. */
-export async function placeSet(
+/** Records placements of those sets that still wait for one; returns which did. Locks rows in the order of their ids. */
+export async function placeSets(
   tx: Tx,
   touched: Touched,
-  change: { id: SetId; hostId: HostId; placement: SetPlacement },
-): Promise<boolean> {
-  const updated = await tx
-    .updateTable('set')
-    .set((expression) => ({
-      hostId: change.hostId,
-      epoch: expression('epoch', '+', 1),
-      placement: JSON.stringify(change.placement),
-    }))
-    .where('id', '=', change.id)
-    .where('hostId', 'is', null)
-    .where('wanted', '!=', 'removed')
-    .executeTakeFirst()
-  if (updated.numUpdatedRows === 0n) return false
-  touched.touch('set', change.id)
-  return true
+  changes: readonly { id: SetId; hostId: HostId; placement: SetPlacement }[],
+): Promise<ReadonlySet<SetId>> {
+  if (changes.length === 0) return new Set()
+  const { rows } = await sql<{ id: SetId }>`
+    with waiting as (
+      select id from set where id = any(${changes.map(({ id }) => id)}::uuid[])
+      and host_id is null and wanted <> 'removed' order by id for no key update
+    )
+    update set as s set host_id = c.host_id, epoch = s.epoch + 1, placement = c.placement
+    from waiting w join unnest(
+      ${changes.map(({ id }) => id)}::uuid[],
+      ${changes.map(({ hostId }) => hostId)}::uuid[],
+      ${changes.map(({ placement }) => JSON.stringify(placement))}::jsonb[]
+    ) as c (id, host_id, placement) on c.id = w.id
+    where s.id = w.id returning s.id`.execute(tx)
+  for (const { id } of rows) touched.touch('set', id)
+  return new Set(rows.map(({ id }) => id))
 }
 
-/** Why a set waits for a host. */
+/** Why sets wait for a host. */
 export async function recordNotPlaced(
   tx: Tx,
   touched: Touched,
-  change: { id: SetId; placement: SetPlacement },
+  changes: readonly { id: SetId; placement: SetPlacement }[],
 ): Promise<void> {
-  await tx
-    .updateTable('set')
-    .set({ placement: JSON.stringify(change.placement) })
-    .where('id', '=', change.id)
-    .where('hostId', 'is', null)
-    .execute()
-  touched.touch('set', change.id)
+  if (changes.length === 0) return
+  const { rows } = await sql<{ id: SetId }>`
+    with waiting as (
+      select id from set where id = any(${changes.map(({ id }) => id)}::uuid[])
+      and host_id is null order by id for no key update
+    )
+    update set as s set placement = c.placement
+    from waiting w join unnest(
+      ${changes.map(({ id }) => id)}::uuid[],
+      ${changes.map(({ placement }) => JSON.stringify(placement))}::jsonb[]
+    ) as c (id, placement) on c.id = w.id
+    where s.id = w.id returning s.id`.execute(tx)
+  for (const { id } of rows) touched.touch('set', id)
 }
 
 /** Everything `elsewhere` on a host waits for a place again; what its host said last no longer counts. */

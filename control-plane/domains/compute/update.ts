@@ -9,7 +9,7 @@ import {
   newOperation,
   supersedeOperations,
 } from '../operations/index.ts'
-import { rejection, type Overcommit } from '../placement/index.ts'
+import { askOf, factsOf, rejection, type WorldLedger } from '../placement/index.ts'
 import { draftSet } from './draft.ts'
 import type { ImageResolver } from './needs.ts'
 import { previewPlacement, type PlacementPreview } from './reconcilers/place.ts'
@@ -23,7 +23,7 @@ export interface UpdateDeps {
   readonly random: Random
   readonly network: NetworkService
   readonly images: ImageResolver
-  readonly overcommit: Overcommit
+  readonly ledger: WorldLedger
 }
 
 export function setUpdates(
@@ -128,7 +128,7 @@ async function recordUpdate(
 
 /** More than it has now must fit on its host; less always does. */
 function requireRoom(
-  { overcommit }: UpdateDeps,
+  { ledger }: UpdateDeps,
   change: {
     set: SetRow
     draft: SetRow
@@ -138,41 +138,31 @@ function requireRoom(
   const { set, draft, room } = change
   if (room === undefined) return
   if (draft.cpuMillis <= set.cpuMillis && draft.memoryBytes <= set.memoryBytes) return
-  const { capacity, reserve, name } = room.host
   const why = rejection(
-    { ...draft.placementRule, hostId: null, hostLabels: {}, ...resourcesOf(draft) },
+    // It is on its host already, whatever the rule says by now: only room counts.
+    { ...askOf(draft), hostId: null, hostLabels: {} },
     {
-      ...room.host,
+      ...factsOf(room.host),
       roles: ['compute'],
       state: 'ready',
       cordoned: false,
-      capacity: capacity && {
-        cpuMillis: capacity.cpuMillis - (reserve?.cpuMillis ?? 0),
-        memoryBytes: capacity.memoryBytes - (reserve?.memoryBytes ?? 0),
-      },
       allocated: {
         cpuMillis: room.taken.cpuMillis - set.cpuMillis,
         memoryBytes: room.taken.memoryBytes - set.memoryBytes,
       },
-      groupMembers: 0,
-      hasImages: true,
     },
-    overcommit,
+    ledger.overcommit,
   )
   if (why === undefined) return
   throw new PlatformError(
     'NOT_PLACED',
     {
       set: set.name,
-      host: name,
+      host: room.host.name,
       next: 'ask for less, or remove and create it so that it may go elsewhere',
     },
-    { message: `Host ${name} cannot give set ${set.name} so much: ${why}.` },
+    { message: `Host ${room.host.name} cannot give set ${set.name} so much: ${why}.` },
   )
-}
-
-function resourcesOf({ cpuMillis, memoryBytes }: SetRow) {
-  return { cpuMillis, memoryBytes }
 }
 
 function refuseRecreation(set: SetRow, changes: readonly FieldChange[]): void {

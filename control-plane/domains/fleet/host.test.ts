@@ -53,6 +53,7 @@ function setOn(hostId: HostRow['id'] | null, changes: Partial<SetRow>): SetRow {
     labels: {},
     containers: [],
     placementRule: { hostId: null, spread: 'host', hostLabels: {} },
+    priority: 100,
     hostId,
     epoch: 1,
     placement: null,

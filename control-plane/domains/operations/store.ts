@@ -90,6 +90,57 @@ export function progressOperation(
   return changeOperations(tx, touched, [{ ...change, state: 'running' }])
 }
 
+/** What the open operations on many resources are doing. Locks rows in the order of their ids. */
+export async function progressOperationsOf(
+  tx: Tx,
+  touched: Touched,
+  { changes, atMs }: { changes: readonly { resourceId: string; progress: string }[]; atMs: number },
+): Promise<void> {
+  if (changes.length === 0) return
+  const { rows } = await sql<{ id: string }>`
+    with open as (
+      select id from operation where resource_id = any(${changes.map((one) => one.resourceId)}::uuid[])
+      and ended_at_ms is null order by id for no key update
+    )
+    update operation as o set state = 'running', progress = c.progress, reason = null, updated_at_ms = ${atMs}
+    from open, unnest(
+      ${changes.map((one) => one.resourceId)}::uuid[],
+      ${changes.map((one) => one.progress)}::text[]
+    ) as c (resource_id, progress)
+    where o.id = open.id and o.resource_id = c.resource_id returning o.id`.execute(tx)
+  for (const { id } of rows) touched.touch('operation', id)
+}
+
+/** Ends the open operations on many resources as failed. Locks rows in the order of their ids. */
+export async function failOperationsOf(
+  tx: Tx,
+  touched: Touched,
+  {
+    changes,
+    progress,
+    atMs,
+  }: {
+    changes: readonly { resourceId: string; reason: Reason }[]
+    progress: string
+    atMs: number
+  },
+): Promise<void> {
+  if (changes.length === 0) return
+  const { rows } = await sql<{ id: string }>`
+    with open as (
+      select id from operation where resource_id = any(${changes.map((one) => one.resourceId)}::uuid[])
+      and ended_at_ms is null order by id for no key update
+    )
+    update operation as o set state = 'failed', progress = ${progress}, reason = c.reason,
+      ended_at_ms = ${atMs}, updated_at_ms = ${atMs}
+    from open, unnest(
+      ${changes.map((one) => one.resourceId)}::uuid[],
+      ${changes.map((one) => json(one.reason))}::jsonb[]
+    ) as c (resource_id, reason)
+    where o.id = open.id and o.resource_id = c.resource_id returning o.id`.execute(tx)
+  for (const { id } of rows) touched.touch('operation', id)
+}
+
 /** Ends every open operation on a resource in favour of a newer one. */
 export async function supersedeOperations(
   tx: Tx,

@@ -2,14 +2,18 @@ import type { HostId } from '@nubo/base'
 
 /**
  * Which host an instance goes to. Pure: filters say which hosts can take it and why others cannot, scores order the
- * rest. Every rejected host gets a reason, so that "why not there?" always has an answer.
+ * rest. Every host that is not taken has a reason, so that "why not there?" always has an answer.
  */
 export interface Resources {
   readonly cpuMillis: number
   readonly memoryBytes: number
 }
 
-export interface PlacementHost {
+/** Where a failure hits together. A rack is one of its zone. */
+export type FailureDomain = 'host' | 'rack' | 'zone'
+
+/** What placement knows of a host, without what is on it. */
+export interface HostFacts {
   readonly id: HostId
   readonly name: string
   readonly rack: string
@@ -20,7 +24,13 @@ export interface PlacementHost {
   readonly cordoned: boolean
   /** What instances may have, the reserve taken off; null until the agent told. */
   readonly capacity: Resources | null
+}
+
+export interface HostWithRoom extends HostFacts {
   readonly allocated: Resources
+}
+
+export interface PlacementHost extends HostWithRoom {
   /** Instances of the same group that are here already. */
   readonly groupMembers: number
   readonly hasImages: boolean
@@ -30,7 +40,10 @@ export interface PlacementAsked extends Resources {
   /** Exactly this host, or any. */
   readonly hostId: HostId | null
   readonly hostLabels: Readonly<Record<string, string>>
-  readonly spread: 'host' | 'rack' | 'zone'
+  /** Members of a group are kept apart by this as far as there is room. */
+  readonly spread: FailureDomain
+  /** Two members of a group are never in the same one. */
+  readonly antiAffinity?: FailureDomain | null
 }
 
 /** How much more may be promised than there is. CPU is shared by time; memory is not. */
@@ -54,28 +67,102 @@ export type PlacementChoice =
     }
   | { readonly found: false; readonly rejected: readonly RejectedHost[] }
 
+/** Why a host cannot take something. The text is the short one, for many hosts at once. */
+export const refusals = {
+  'other-host': 'another host was asked for',
+  role: 'it does not have the role compute',
+  state: 'it is not ready',
+  cordoned: 'it is cordoned',
+  label: 'its labels do not fit',
+  'no-capacity': 'its capacity is not known yet',
+  cpu: 'not enough CPU',
+  memory: 'not enough memory',
+  'anti-affinity': 'its group is there already',
+  reserve: 'what is free is held in reserve',
+} as const
+export type Refusal = keyof typeof refusals
+
+/** What is free on a host; never negative, nothing where the capacity is not known. */
+export function freeOn(
+  host: Pick<HostWithRoom, 'capacity' | 'allocated'>,
+  overcommit: Overcommit,
+): Resources {
+  if (host.capacity === null) return { cpuMillis: 0, memoryBytes: 0 }
+  const { cpuMillis, memoryBytes } = host.capacity
+  return {
+    cpuMillis: Math.max(0, cpuMillis * overcommit.cpu - host.allocated.cpuMillis),
+    memoryBytes: Math.max(0, memoryBytes * overcommit.memory - host.allocated.memoryBytes),
+  }
+}
+
+/** Whether instances may be placed there at all, whatever they ask for. */
+export function isUsable(host: HostFacts): boolean {
+  return (
+    host.state === 'ready' &&
+    !host.cordoned &&
+    host.capacity !== null &&
+    host.roles.includes('compute')
+  )
+}
+
+/** What of the host itself stands against it; undefined if nothing does. Says nothing of groups and of the reserve. */
+export function refusal(
+  asked: PlacementAsked,
+  host: HostWithRoom,
+  overcommit: Overcommit,
+): Refusal | undefined {
+  if (asked.hostId !== null && asked.hostId !== host.id) return 'other-host'
+  if (!host.roles.includes('compute')) return 'role'
+  if (host.state !== 'ready') return 'state'
+  if (host.cordoned) return 'cordoned'
+  for (const key in asked.hostLabels) if (host.labels[key] !== asked.hostLabels[key]) return 'label'
+  const { capacity, allocated } = host
+  if (capacity === null) return 'no-capacity'
+  if (asked.cpuMillis > capacity.cpuMillis * overcommit.cpu - allocated.cpuMillis) return 'cpu'
+  if (asked.memoryBytes > capacity.memoryBytes * overcommit.memory - allocated.memoryBytes)
+    return 'memory'
+  return undefined
+}
+
+/** The refusal as it stands for this one host, with its numbers. */
+export function refusalText(
+  why: Refusal,
+  asked: PlacementAsked,
+  host: HostWithRoom,
+  overcommit: Overcommit,
+): string {
+  const free = freeOn(host, overcommit)
+  switch (why) {
+    case 'state':
+      return `it is ${host.state}`
+    case 'label': {
+      const fails = Object.entries(asked.hostLabels).find(([key, to]) => host.labels[key] !== to)
+      return `its label ${fails?.[0] ?? ''} is not ${fails?.[1] ?? ''}`
+    }
+    case 'cpu':
+      return `CPU: ${cores(asked.cpuMillis)} wanted, ${cores(free.cpuMillis)} free`
+    case 'memory':
+      return `memory: ${mebibytes(asked.memoryBytes)} wanted, ${mebibytes(free.memoryBytes)} free`
+    case 'anti-affinity':
+      return `one of its group is on the same ${asked.antiAffinity ?? 'host'} already`
+    case 'reserve':
+      return `what is free in ${host.zone} is held in reserve for the sets of hosts that fail`
+    case 'other-host':
+    case 'role':
+    case 'cordoned':
+    case 'no-capacity':
+      return refusals[why]
+  }
+}
+
 /** Why this host cannot take it; undefined if it can. */
 export function rejection(
   asked: PlacementAsked,
-  host: PlacementHost,
+  host: HostWithRoom,
   overcommit: Overcommit,
 ): string | undefined {
-  if (asked.hostId !== null && asked.hostId !== host.id) return 'another host was asked for'
-  if (!host.roles.includes('compute')) return 'it does not have the role compute'
-  if (host.state !== 'ready') return `it is ${host.state}`
-  if (host.cordoned) return 'it is cordoned'
-  for (const [key, value] of Object.entries(asked.hostLabels)) {
-    if (host.labels[key] !== value) return `its label ${key} is not ${value}`
-  }
-  if (host.capacity === null) return 'its capacity is not known yet'
-  const cpuFree = host.capacity.cpuMillis * overcommit.cpu - host.allocated.cpuMillis
-  if (asked.cpuMillis > cpuFree)
-    return `CPU: ${cores(asked.cpuMillis)} wanted, ${cores(Math.max(0, cpuFree))} free`
-  const memoryFree = host.capacity.memoryBytes * overcommit.memory - host.allocated.memoryBytes
-  if (asked.memoryBytes > memoryFree) {
-    return `memory: ${mebibytes(asked.memoryBytes)} wanted, ${mebibytes(Math.max(0, memoryFree))} free`
-  }
-  return undefined
+  const why = refusal(asked, host, overcommit)
+  return why === undefined ? undefined : refusalText(why, asked, host, overcommit)
 }
 
 function cores(millis: number): string {
@@ -92,7 +179,11 @@ const LOAD_WEIGHT = 100
 const IMAGE_WEIGHT = 20
 
 /** Higher is better. `domainMembers` counts the group's instances in the host's rack or zone (or on the host itself). */
-export function score(host: PlacementHost, domainMembers: number, overcommit: Overcommit): number {
+export function score(
+  host: Pick<PlacementHost, 'capacity' | 'allocated' | 'groupMembers' | 'hasImages'>,
+  domainMembers: number,
+  overcommit: Overcommit,
+): number {
   const capacity = host.capacity ?? { cpuMillis: 1, memoryBytes: 1 }
   const load = Math.max(
     host.allocated.cpuMillis / (capacity.cpuMillis * overcommit.cpu),
@@ -107,42 +198,70 @@ export function score(host: PlacementHost, domainMembers: number, overcommit: Ov
   return Math.round(points * 100) / 100
 }
 
-/** Deterministic: equal scores go to the first name. */
+/** The name of the host's failure domain, for counting. */
+export function domainOf(host: HostFacts, level: FailureDomain): string {
+  switch (level) {
+    case 'host':
+      return host.id
+    case 'rack':
+      return rackOf(host)
+    case 'zone':
+      return host.zone
+  }
+}
+
+export function rackOf(host: Pick<HostFacts, 'zone' | 'rack'>): string {
+  return `${host.zone}/${host.rack}`
+}
+
+/** Deterministic: equal scores go to the first name. Looks at every host; see `Chooser` for thousands of them. */
 export function choose(
   asked: PlacementAsked,
   hosts: readonly PlacementHost[],
   overcommit: Overcommit,
 ): PlacementChoice {
-  const domainOf = (host: PlacementHost): string =>
-    asked.spread === 'host'
-      ? host.id
-      : asked.spread === 'rack'
-        ? `${host.zone}/${host.rack}`
-        : host.zone
   const members = new Map<string, number>()
-  for (const host of hosts)
-    members.set(domainOf(host), (members.get(domainOf(host)) ?? 0) + host.groupMembers)
-  const rejected: RejectedHost[] = []
-  const able: { host: PlacementHost; score: number }[] = []
   for (const host of hosts) {
-    const reason = rejection(asked, host, overcommit)
-    if (reason === undefined)
-      able.push({ host, score: score(host, members.get(domainOf(host)) ?? 0, overcommit) })
-    else rejected.push({ host: host.name, reason })
+    for (const level of ['host', 'rack', 'zone'] as const) {
+      const key = `${level} ${domainOf(host, level)}`
+      members.set(key, (members.get(key) ?? 0) + host.groupMembers)
+    }
   }
-  able.sort((a, b) => b.score - a.score || (a.host.name < b.host.name ? -1 : 1))
+  const membersIn = (host: PlacementHost, level: FailureDomain): number =>
+    members.get(`${level} ${domainOf(host, level)}`) ?? 0
+  const rejected: RejectedHost[] = []
+  const able: ScoredHost[] = []
+  const { antiAffinity = null } = asked
+  for (const host of hosts) {
+    const isExcluded = antiAffinity !== null && membersIn(host, antiAffinity) > 0
+    const why = refusal(asked, host, overcommit) ?? (isExcluded ? 'anti-affinity' : undefined)
+    if (why === undefined)
+      able.push({ host, score: score(host, membersIn(host, asked.spread), overcommit) })
+    else rejected.push({ host: host.name, reason: refusalText(why, asked, host, overcommit) })
+  }
+  able.sort(byScore)
   const best = able[0]
   if (best === undefined) return { found: false, rejected }
-  for (const other of able.slice(1)) {
-    const isTie = other.score === best.score
-    rejected.push({
-      host: other.host.name,
-      reason: isTie
-        ? `as good as ${best.host.name}, which comes first by name`
-        : `score ${other.score} against ${best.score} of ${best.host.name}`,
-    })
-  }
+  for (const other of able.slice(1))
+    rejected.push({ host: other.host.name, reason: lowerScore(other, best) })
   return { found: true, hostId: best.host.id, score: best.score, rejected }
+}
+
+export interface ScoredHost {
+  readonly host: HostFacts
+  readonly score: number
+}
+
+/** The best first. */
+export function byScore(a: ScoredHost, b: ScoredHost): number {
+  return b.score - a.score || (a.host.name < b.host.name ? -1 : 1)
+}
+
+/** Why a host that could take it was not taken. */
+export function lowerScore(other: ScoredHost, best: ScoredHost): string {
+  return other.score === best.score
+    ? `as good as ${best.host.name}, which comes first by name`
+    : `score ${other.score} against ${best.score} of ${best.host.name}`
 }
 
 /** Instances of one group are spread: the label `group`, or the name without its last number (web-1, web-2). */

@@ -82,6 +82,7 @@ export function setRow(n: number, changes: Partial<SetRow> = {}): SetRow {
     labels: {},
     containers: [containerOf('main', 0)],
     placementRule: { hostId: null, spread: 'host', hostLabels: {} },
+    priority: 100,
     hostId: null,
     epoch: 1,
     placement: null,

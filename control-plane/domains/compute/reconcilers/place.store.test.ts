@@ -1,7 +1,7 @@
 // Proves that a pass considers every set that waits, and that the rows of hosts decide where two processes place at once.
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
-import { newId, type ProjectId } from '@nubo/base'
+import { newId, seededRandom, type ProjectId } from '@nubo/base'
 import { openDatabase, silentLog, systemClock, systemRandom } from '@nubo/runtime'
 import { openTestDatabase } from '../../../../tests/support/database.ts'
 import { waitUntil } from '../../../../tests/support/wait.ts'
@@ -17,16 +17,19 @@ import {
   type Tables,
 } from '../../../world/index.ts'
 import { insertSet } from '../store.ts'
-import { placeSets } from './place.ts'
+import { WorldLedger } from '../../placement/index.ts'
+import { createPlacer, type Placer } from './place.ts'
 
 const OVERCOMMIT = { cpu: 4, memory: 1 }
 const MIB = 2 ** 20
 
 interface Process {
   readonly world: World
+  /** Of this process; each call begins anew, as another that comes to lead. */
+  readonly newPlacer: () => Placer
   readonly recorder: Recorder
   /** Its world no longer moves; it can still write. */
-  freeze(): Promise<Recorder>
+  freeze(): Promise<void>
 }
 
 async function openRegion(context: TestContext) {
@@ -55,14 +58,18 @@ async function openRegion(context: TestContext) {
       await feed.stop()
       await own.close()
     })
+    let current = createRecorder({ ...deps, feed })
+    const recorder: Recorder = { write: (work) => current.write(work) }
+    const ledger = new WorldLedger(deps.world, { overcommit: OVERCOMMIT, reserveHosts: 0 })
     return {
       world: deps.world,
-      recorder: createRecorder({ ...deps, feed }),
+      recorder,
+      newPlacer: () => createPlacer({ ...deps, ledger, recorder, random: seededRandom(1) }),
       freeze: async () => {
         await feed.stop()
         // Notifications no longer reach it, as in a process that is slow.
         await own.close()
-        return { write: async (work) => (await commit({ ...deps, database }, work)).value }
+        current = { write: async (work) => (await commit({ ...deps, database }, work)).value }
       },
     }
   }
@@ -103,6 +110,23 @@ async function openRegion(context: TestContext) {
 const host = (changes: Partial<HostRow> = {}) =>
   hostRow(1, { capacity: { cpuMillis: 4_000, memoryBytes: 100 * MIB, diskBytes: 0 }, ...changes })
 
+type TestRegion = Awaited<ReturnType<typeof openRegion>>
+
+async function newest({ database }: TestRegion): Promise<number> {
+  const row = await database.query.selectFrom('revision').select('value').executeTakeFirstOrThrow()
+  return row.value
+}
+
+/** A placer that has placed already, set 99 at least. */
+async function leading(region: TestRegion, process: Process): Promise<Placer> {
+  await region.addSets(setRow(99, { memoryBytes: MIB }))
+  await process.world.reached(await newest(region))
+  const placer = process.newPlacer()
+  await placer.pass()
+  assert.equal(process.world.set.get(setId(99))?.hostId, hostId(1))
+  return placer
+}
+
 test('sets that fit nowhere do not hold up the sets behind them, however many they are', async (t) => {
   const region = await openRegion(t)
   await region.addHost(host())
@@ -111,8 +135,13 @@ test('sets that fit nowhere do not hold up the sets behind them, however many th
     setRow(at + 1, { placementRule: elsewhere, memoryBytes: MIB }),
   )
   await region.addSets(...stuck, setRow(1_000, { memoryBytes: MIB }))
-  const { world, recorder } = await region.start()
-  const pass = () => placeSets({ world, recorder, clock: systemClock, overcommit: OVERCOMMIT })
+  const { world, newPlacer } = await region.start()
+  const placer = newPlacer()
+  const pass = async (): Promise<void> => {
+    while (await placer.pass()) {
+      // a pass ends after some batches, and more wait
+    }
+  }
   await pass()
   assert.equal(world.set.get(setId(1_000))?.hostId, hostId(1))
   assert.match(
@@ -127,44 +156,56 @@ test('sets that fit nowhere do not hold up the sets behind them, however many th
 test('a process that does not know what another placed a moment ago does not spend its room again', async (t) => {
   const region = await openRegion(t)
   await region.addHost(host())
-  await region.addSets(setRow(2, { memoryBytes: 60 * MIB }))
   const slow = await region.start()
-  const slowRecorder = await slow.freeze()
+  const slowPlacer = await leading(region, slow)
+  await region.addSets(setRow(2, { memoryBytes: 60 * MIB }))
+  await slow.world.reached(await newest(region))
+  await slow.freeze()
   await region.addSets(setRow(1, { memoryBytes: 60 * MIB }))
   const leader = await region.start()
-  const shared = { clock: systemClock, overcommit: OVERCOMMIT }
-  await placeSets({ world: leader.world, recorder: leader.recorder, ...shared })
+  await leader.newPlacer().pass()
   assert.equal(leader.world.set.get(setId(1))?.hostId, hostId(1))
-  await placeSets({ world: slow.world, recorder: slowRecorder, ...shared })
+  await slowPlacer.pass()
   const placed = await region.database.query
     .selectFrom('set')
     .select('id')
     .where('hostId', 'is not', null)
     .execute()
-  assert.deepEqual(placed, [{ id: setId(1) }])
+  assert.deepEqual(placed.map(({ id }) => id).toSorted(), [setId(1), setId(99)])
 })
 
 test('a host that was cordoned is not placed on by a process that does not know it yet', async (t) => {
   const region = await openRegion(t)
   await region.addHost(host())
-  await region.addSets(setRow(1, { memoryBytes: MIB }))
   const slow = await region.start()
-  const recorder = await slow.freeze()
+  const placer = await leading(region, slow)
+  await region.addSets(setRow(1, { memoryBytes: MIB }))
+  await slow.world.reached(await newest(region))
+  await slow.freeze()
   await region.write(async (tx, touched) => {
     await tx.updateTable('host').set({ cordoned: true }).execute()
     touched.touch('host', hostId(1))
   })
-  await placeSets({ world: slow.world, recorder, clock: systemClock, overcommit: OVERCOMMIT })
-  const set = await region.database.query.selectFrom('set').select('hostId').executeTakeFirst()
-  assert.equal(set?.hostId, null)
+  await placer.pass()
+  const waiting = await region.database.query
+    .selectFrom('set')
+    .select('id')
+    .where('hostId', 'is', null)
+    .execute()
+  assert.deepEqual(waiting, [{ id: setId(1) }])
 })
 
 test('a set that goes on waiting for room is not written anew whenever other sets change what is free', async (t) => {
   const region = await openRegion(t)
   await region.addHost(host())
   await region.addSets(setRow(1, { memoryBytes: 60 * MIB }), setRow(2, { memoryBytes: 60 * MIB }))
-  const { world, recorder } = await region.start()
-  const pass = () => placeSets({ world, recorder, clock: systemClock, overcommit: OVERCOMMIT })
+  const { world, newPlacer } = await region.start()
+  const placer = newPlacer()
+  const pass = async (): Promise<void> => {
+    while (await placer.pass()) {
+      // a pass ends after some batches, and more wait
+    }
+  }
   await pass()
   const waiting = world.set.get(setId(2))
   assert.match(waiting?.placement?.reason?.text ?? '', /60 MiB wanted, 40 MiB free/)
@@ -186,4 +227,85 @@ test('a set that goes on waiting for room is not written anew whenever other set
   )
   await pass()
   assert.match(world.set.get(setId(2))?.placement?.reason?.text ?? '', /cordoned/)
+})
+
+test('sets that exclude each other stay apart, also where one process does not know what another placed', async (t) => {
+  const region = await openRegion(t)
+  await region.addHost(host())
+  await region.addHost(hostRow(2, { capacity: host().capacity, rack: 'rack-2' }))
+  const slow = await region.start()
+  const slowPlacer = await leading(region, slow)
+  const rule = { hostId: null, spread: 'host', antiAffinity: 'rack', hostLabels: {} } as const
+  const member = (n: number) =>
+    setRow(n, { name: `web-${n}`, memoryBytes: MIB, placementRule: rule })
+  await region.addSets(member(2))
+  await slow.world.reached(await newest(region))
+  await slow.freeze()
+  await region.addSets(member(1), member(3))
+  const leader = await region.start()
+  await leader.newPlacer().pass()
+  await slowPlacer.pass()
+  const hosts = await region.database.query
+    .selectFrom('set')
+    .select(['id', 'hostId'])
+    .where('name', 'like', 'web-%')
+    .orderBy('id')
+    .execute()
+  assert.deepEqual(
+    new Set(hosts.map((set) => set.hostId)),
+    new Set([hostId(1), hostId(2), null]),
+    'two on two racks, and the third nowhere',
+  )
+  const waiting = leader.world.set.by('unplaced', 'yes')[0]
+  assert.match(waiting?.placement?.reason?.text ?? '', /same rack/)
+})
+
+test('the higher priority first, then those that lost their host, then the oldest', async (t) => {
+  const region = await openRegion(t)
+  const small = { memoryBytes: 60 * MIB }
+  await region.addSets(
+    setRow(1, small),
+    setRow(2, { ...small, priority: 200 }),
+    setRow(3, { ...small, priority: 200 }),
+    setRow(4, small),
+  )
+  await region.write(async (tx, touched) => {
+    await tx.updateTable('set').set({ epoch: 3 }).where('id', '=', setId(4)).execute()
+    touched.touch('set', setId(4))
+  })
+  const { world, newPlacer } = await region.start()
+  const placer = newPlacer()
+  const order: string[] = []
+  // One host at a time, with room for one.
+  for (let n = 1; n <= 4; n += 1) {
+    await region.addHost(hostRow(n, { capacity: host().capacity }))
+    await world.reached(await newest(region))
+    await placer.pass()
+    const placed = world.set.by('host', hostId(n)).map(({ id }) => id)
+    order.push(...placed)
+  }
+  assert.deepEqual(order, [2, 3, 4, 1].map(setId))
+  assert.equal(world.set.get(setId(4))?.epoch, 4)
+})
+
+test('a set that was removed meanwhile is not placed, and its batch is', async (t) => {
+  const region = await openRegion(t)
+  await region.addHost(host())
+  const slow = await region.start()
+  const placer = await leading(region, slow)
+  await region.addSets(setRow(1, { memoryBytes: MIB }), setRow(2, { memoryBytes: MIB }))
+  await slow.world.reached(await newest(region))
+  await slow.freeze()
+  await region.write(async (tx, touched) => {
+    await tx.updateTable('set').set({ wanted: 'removed' }).where('id', '=', setId(1)).execute()
+    touched.touch('set', setId(1))
+  })
+  await placer.pass()
+  const placed = await region.database.query
+    .selectFrom('set')
+    .select('id')
+    .where('hostId', 'is not', null)
+    .orderBy('id')
+    .execute()
+  assert.deepEqual(placed, [{ id: setId(2) }, { id: setId(99) }])
 })

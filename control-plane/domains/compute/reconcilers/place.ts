@@ -1,57 +1,121 @@
-import { sleep, type Clock, type HostId } from '@nubo/base'
-import type {
-  HostRow,
-  OperationRow,
-  Recorder,
-  SetPlacement,
-  SetRow,
-  Touched,
-  Tx,
-  World,
-} from '../../../world/index.ts'
-import { endOperation, progressOperation } from '../../operations/index.ts'
+import { sleep, type Clock, type HostId, type Random } from '@nubo/base'
+import type { Recorder, SetPlacement, SetRow, Touched, Tx, World } from '../../../world/index.ts'
+import { failOperationsOf, progressOperationsOf } from '../../operations/index.ts'
 import {
-  choose,
-  groupOf,
+  askOf,
+  Chooser,
+  factsOf,
+  notPlacedText,
+  outlineOfReasons,
   rejection,
-  type Overcommit,
-  type PlacementAsked,
-  type PlacementHost,
-  type RejectedHost,
+  takenBy,
+  type RejectionSummary,
+  type WorldLedger,
 } from '../../placement/index.ts'
-import { lockRooms, placeSet, recordNotPlaced, type HostRoom } from '../store.ts'
+import {
+  beginPlacementTerm,
+  holdPlacementTerm,
+  lockRooms,
+  placeSets,
+  recordNotPlaced,
+  type HostRoom,
+} from '../store.ts'
 
+/** Sets of one commit: enough that its cost is shared, few enough that others get their turn at the revision. */
 const BATCH_MAX = 256
+/** After so many commits a pass looks anew at what waits, as something of a higher priority may have come. */
+const BATCHES_PER_PASS_MAX = 8
+/** So many decisions without a commit are made in one go. */
+const DECISIONS_MAX = 1_024
 
 export interface PlaceDeps {
   readonly world: World
   readonly recorder: Recorder
   readonly clock: Clock
-  readonly overcommit: Overcommit
+  readonly random: Random
+  readonly ledger: WorldLedger
 }
 
-type Decision = { set: SetRow; hostId: HostId | null; placement: SetPlacement }
+export interface Placer {
+  /** Returns true when more may wait. */
+  pass(): Promise<boolean>
+  stop(): void
+}
+
+type Decision =
+  | { readonly set: SetRow; readonly hostId: HostId; readonly placement: SetPlacement }
+  | { readonly set: SetRow; readonly hostId: null; readonly placement: SetPlacement }
 
 /**
- * Places every set that waits for a host, in order of age, and says of the others why they wait. Sets that fit nowhere
- * do not hold up those behind them. Runs on the leader only, so that no two processes spend the same room; where
- * leadership has just changed hands, the rows of the hosts decide.
+ * Places every set that waits for a host, in order of priority and age, and says of the others why they wait. Sets that
+ * fit nowhere do not hold up those behind them. Runs on the leader only. Where leadership has just changed hands, the term
+ * decides: a batch is recorded only by the process that began the last one, and it began with all that others recorded.
  */
-export async function placeSets(deps: PlaceDeps): Promise<void> {
-  const { world, clock, recorder } = deps
-  const waiting = waitingSets(world)
-  if (waiting.length === 0) return
-  const chooser = new Chooser(deps)
-  for (let from = 0; from < waiting.length; from += BATCH_MAX) {
-    const decisions = waiting
-      .slice(from, from + BATCH_MAX)
-      .filter((set) => world.set.get(set.id) === set)
-      .map((set) => chooser.decide(set))
-      .filter((decision) => isNews(world, decision))
-    if (decisions.length > 0)
-      await recorder.write((tx, touched) => recordAll(deps, { tx, touched, decisions }))
-    // Thousands that all wait as before are decided without a pause; others want to run too.
-    else if (from + BATCH_MAX < waiting.length) await sleep(clock, 0)
+export function createPlacer(deps: PlaceDeps): Placer {
+  const { world, clock, recorder, random, ledger } = deps
+  const chooser = new Chooser(ledger, random)
+  let term: number | undefined
+
+  async function begin(): Promise<number> {
+    const begun = await recorder.write((tx) => beginPlacementTerm(tx))
+    await world.reached(begun.revision)
+    return begun.term
+  }
+
+  const release = (decisions: readonly Decision[]): void => {
+    for (const { set, hostId } of decisions) if (hostId !== null) ledger.sync(set.id)
+  }
+
+  async function recordBatch(decisions: readonly Decision[]): Promise<void> {
+    try {
+      const isRecorded = await recorder.write((tx, touched) =>
+        recordAll(deps, { tx, touched, term: term ?? 0, decisions }),
+      )
+      if (!isRecorded) term = undefined
+    } finally {
+      // What was not recorded, for whatever reason, does not hold its room.
+      release(decisions)
+    }
+  }
+
+  /** Decides while the batch before is being recorded; returns whether some were left for the next pass. */
+  async function placeAll(waiting: readonly SetRow[]): Promise<boolean> {
+    let batch: Decision[] = []
+    let recording = Promise.resolve()
+    let batches = 0
+    try {
+      for (const [at, set] of waiting.entries()) {
+        if (world.set.get(set.id) === set) {
+          const decision = decide(deps, chooser, set)
+          if (isNews(world, decision)) batch.push(decision)
+        }
+        const isLast = at === waiting.length - 1
+        if (batch.length >= BATCH_MAX || (isLast && batch.length > 0)) {
+          await recording
+          if (term === undefined) return false
+          recording = recordBatch(batch)
+          // It is awaited below; until then nobody else may call it unhandled.
+          recording.catch(() => undefined)
+          batch = []
+          batches += 1
+          if (batches >= BATCHES_PER_PASS_MAX) return !isLast
+        } else if ((at + 1) % DECISIONS_MAX === 0) await sleep(clock, 0)
+      }
+      return false
+    } finally {
+      release(batch)
+      await recording
+    }
+  }
+
+  return {
+    pass: async () => {
+      if (world.set.countBy('unplaced', 'yes') === 0) return false
+      term ??= await begin()
+      const hasMore = await placeAll(waitingSets(world))
+      return hasMore && term !== undefined
+    },
+    stop: () => chooser.stop(),
   }
 }
 
@@ -62,220 +126,127 @@ export interface PlacementPreview {
 
 /** The choices that a pass would make for these sets, each after the one before; nothing is recorded. */
 export function previewPlacement(
-  deps: Pick<PlaceDeps, 'world' | 'clock' | 'overcommit'>,
+  deps: Pick<PlaceDeps, 'ledger' | 'clock' | 'random'>,
   sets: readonly SetRow[],
 ): PlacementPreview[] {
-  const chooser = new Chooser(deps)
-  return sets.map((set) => chooser.decide(set))
+  const { ledger, random } = deps
+  const chooser = new Chooser(ledger, random)
+  try {
+    return sets.map((set) => decide(deps, chooser, set))
+  } finally {
+    chooser.stop()
+    for (const set of sets) ledger.sync(set.id)
+  }
 }
 
-/** The oldest first. */
-function waitingSets(world: World): SetRow[] {
+/** The highest priority first; of one priority those that lost their host, then the oldest. */
+export function waitingSets(world: World): SetRow[] {
   return world.set
     .by('unplaced', 'yes')
     .filter((set) => set.wanted !== 'removed')
-    .toSorted((a, b) => (a.id < b.id ? -1 : 1))
-}
-
-/** The choices of one pass; each takes its room before the next is made. */
-class Chooser {
-  readonly #deps: Pick<PlaceDeps, 'world' | 'clock' | 'overcommit'>
-  readonly #ledger: ReadonlyMap<HostId, HostLedger>
-  /** What was asked in vain. Room only shrinks in a pass, so the same is not looked for again. */
-  readonly #hopeless = new Map<string, Decision['placement']>()
-
-  constructor(deps: Pick<PlaceDeps, 'world' | 'clock' | 'overcommit'>) {
-    this.#deps = deps
-    this.#ledger = new Map(
-      [...deps.world.host.values()].map((host) => [host.id, new HostLedger(deps.world, host.id)]),
+    .toSorted(
+      (a, b) =>
+        b.priority - a.priority ||
+        Number(b.epoch > 0) - Number(a.epoch > 0) ||
+        (a.id < b.id ? -1 : 1),
     )
-  }
-
-  decide(set: SetRow): Decision {
-    const { world, clock, overcommit } = this.#deps
-    const asked = askedBy(set)
-    const key = JSON.stringify([asked.hostId, asked.hostLabels, asked.cpuMillis, asked.memoryBytes])
-    const known = this.#hopeless.get(key)
-    if (known !== undefined) return { set, hostId: null, placement: known }
-    const digests = set.containers.map((container) => container.image.digest)
-    const group = `${set.projectId}/${groupOf(set)}`
-    const hosts = [...this.#ledger].flatMap(([id, entry]) => {
-      const host = world.host.get(id)
-      return host === undefined ? [] : [entry.asHost(host, { group, digests })]
-    })
-    const choice = choose(asked, hosts, overcommit)
-    if (!choice.found) {
-      const placement = notPlaced(choice.rejected)
-      this.#hopeless.set(key, placement)
-      return { set, hostId: null, placement }
-    }
-    this.#ledger.get(choice.hostId)?.take(set, group)
-    return {
-      set,
-      hostId: choice.hostId,
-      placement: {
-        score: choice.score,
-        decidedAtMs: clock.nowMs(),
-        reason: null,
-        rejected: choice.rejected,
-      },
-    }
-  }
 }
 
-function askedBy(set: SetRow): PlacementAsked {
-  return { ...set.placementRule, cpuMillis: set.cpuMillis, memoryBytes: set.memoryBytes }
+/** Takes the room in the ledger, so that the next decision knows. */
+function decide(
+  { ledger, clock }: Pick<PlaceDeps, 'ledger' | 'clock'>,
+  chooser: Chooser,
+  set: SetRow,
+): Decision {
+  const choice = chooser.choose(askOf(set))
+  const { rejected, counts } = choice
+  if (!choice.found) return { set, hostId: null, placement: placementOfNone(choice) }
+  const hostId = choice.host.id
+  ledger.putSet({ ...takenBy(set), hostId })
+  const decidedAtMs = clock.nowMs()
+  const placement = { score: choice.score, decidedAtMs, reason: null, rejected, counts }
+  return { set, hostId, placement }
 }
 
-function notPlaced(rejected: readonly RejectedHost[]): SetPlacement {
-  const why = rejected.map((one) => `${one.host}: ${one.reason}`).join('; ')
-  const text = `no host can take it${why === '' ? ': there are no hosts' : ` (${why})`}`
-  return {
-    score: 0,
-    decidedAtMs: null,
-    reason: { code: 'NOT_PLACED', text: text.slice(0, 1_900) },
-    rejected,
-  }
-}
+/** One for all sets that the same answer is given to: thousands may wait, and be asked about at every change. */
+const placementsOfNone = new WeakMap<RejectionSummary['rejected'], SetPlacement>()
 
-/** What is taken on one host, kept up while a batch is decided. */
-class HostLedger {
-  readonly #groups = new Map<string, number>()
-  readonly #digests = new Set<string>()
-  #cpuMillis = 0
-  #memoryBytes = 0
-
-  constructor(world: World, hostId: HostId) {
-    for (const set of world.set.by('host', hostId))
-      this.take(set, `${set.projectId}/${groupOf(set)}`)
-  }
-
-  take(set: SetRow, group: string): void {
-    this.#cpuMillis += set.cpuMillis
-    this.#memoryBytes += set.memoryBytes
-    this.#groups.set(group, (this.#groups.get(group) ?? 0) + 1)
-    for (const container of set.containers) this.#digests.add(container.image.digest)
-  }
-
-  asHost(host: HostRow, asked: { group: string; digests: readonly string[] }): PlacementHost {
-    return {
-      ...withoutSets(host),
-      allocated: { cpuMillis: this.#cpuMillis, memoryBytes: this.#memoryBytes },
-      groupMembers: this.#groups.get(asked.group) ?? 0,
-      hasImages: asked.digests.every((digest) => this.#digests.has(digest)),
-    }
-  }
-}
-
-function withoutSets(
-  host: HostRow,
-): Omit<PlacementHost, 'allocated' | 'groupMembers' | 'hasImages'> {
-  const { id, name, rack, zone, roles, labels, state, cordoned, capacity, reserve } = host
-  return {
-    id,
-    name,
-    rack,
-    zone,
-    roles,
-    labels,
-    state,
-    cordoned,
-    capacity:
-      capacity === null
-        ? null
-        : {
-            cpuMillis: capacity.cpuMillis - (reserve?.cpuMillis ?? 0),
-            memoryBytes: capacity.memoryBytes - (reserve?.memoryBytes ?? 0),
-          },
-  }
+function placementOfNone(summary: RejectionSummary): SetPlacement {
+  const { rejected, counts } = summary
+  const known = placementsOfNone.get(rejected)
+  if (known !== undefined) return known
+  const reason = { code: 'NOT_PLACED', text: notPlacedText(summary) }
+  const placement = { score: 0, decidedAtMs: null, reason, rejected, counts }
+  placementsOfNone.set(rejected, placement)
+  return placement
 }
 
 /** A set that waits for the same reason as before writes nothing, unless somebody asked since and waits for an answer. */
 function isNews(world: World, { set, hostId, placement }: Decision): boolean {
   return (
     hostId !== null ||
-    whyNot(set.placement) !== whyNot(placement) ||
-    openOperations(world, set).length > 0
+    outlineOf(set.placement) !== outlineOf(placement) ||
+    world.operation.by('resource', set.id).some((operation) => operation.endedAtMs === null)
   )
 }
 
-/** Without numbers: what is free changes with every placement, and thousands may wait that would all be written anew. */
-function whyNot(placement: SetPlacement | null): string | undefined {
+const outlines = new WeakMap<SetPlacement, string>()
+
+function outlineOf(placement: SetPlacement | null): string | undefined {
   if (placement === null || placement.reason === null) return undefined
-  return placement.rejected
-    .map(({ host, reason }) => `${host}: ${reason.replaceAll(/\d+(\.\d+)?/g, '#')}`)
-    .join()
+  const { rejected, counts = [] } = placement
+  const outline = outlines.get(placement) ?? outlineOfReasons({ rejected, counts })
+  outlines.set(placement, outline)
+  return outline
 }
 
-function openOperations(world: World, set: SetRow): OperationRow[] {
-  return world.operation.by('resource', set.id).filter((operation) => operation.endedAtMs === null)
-}
-
+/** Returns whether the term still lasts; nothing is recorded if not. */
 async function recordAll(
-  deps: PlaceDeps,
-  { tx, touched, decisions }: { tx: Tx; touched: Touched; decisions: readonly Decision[] },
-): Promise<void> {
+  { world, clock, ledger }: PlaceDeps,
+  batch: { tx: Tx; touched: Touched; term: number; decisions: readonly Decision[] },
+): Promise<boolean> {
+  const { tx, touched, decisions } = batch
+  if (!(await holdPlacementTerm(tx, batch.term))) return false
+  const placed = decisions.flatMap(({ set, hostId, placement }) =>
+    hostId === null ? [] : [{ set, id: set.id, hostId, placement }],
+  )
+  const waiting = decisions.filter(({ hostId }) => hostId === null)
   const rooms = await lockRooms(
     tx,
-    decisions.flatMap(({ hostId }) => (hostId === null ? [] : [hostId])),
+    placed.map(({ hostId }) => hostId),
   )
-  for (const decision of decisions) {
-    const room = decision.hostId === null ? undefined : rooms.get(decision.hostId)
-    // Cordoned, gone or filled by another process meanwhile: the set waits for the next pass, which knows more.
-    if (decision.hostId !== null && !takeRoom(room, decision.set, deps.overcommit)) continue
-    await record(deps, { tx, touched, decision })
-  }
-}
-
-function takeRoom(room: HostRoom | undefined, set: SetRow, overcommit: Overcommit): boolean {
-  if (room === undefined) return false
-  const host = {
-    ...withoutSets(room.host),
-    allocated: room.taken,
-    groupMembers: 0,
-    hasImages: false,
-  }
-  if (rejection(askedBy(set), host, overcommit) !== undefined) return false
-  room.taken.cpuMillis += set.cpuMillis
-  room.taken.memoryBytes += set.memoryBytes
+  // Where the host was cordoned, went or was filled meanwhile, the set waits for the next pass, which knows more.
+  const fitting = placed.filter(({ set, hostId }) => takeRoom(rooms.get(hostId), set, ledger))
+  const ids = await placeSets(tx, touched, fitting)
+  await recordNotPlaced(
+    tx,
+    touched,
+    waiting.map(({ set, placement }) => ({ id: set.id, placement })),
+  )
+  const atMs = clock.nowMs()
+  const progress = fitting
+    .filter(({ id }) => ids.has(id))
+    .map(({ id, hostId }) => ({
+      resourceId: id,
+      progress: `placed on ${world.host.get(hostId)?.name ?? hostId}`,
+    }))
+  await progressOperationsOf(tx, touched, { changes: progress, atMs })
+  const failed = waiting.map(({ set, placement }) => ({
+    resourceId: set.id,
+    reason: {
+      code: 'NOT_PLACED',
+      text: `${placement.reason?.text ?? ''}; it is placed as soon as a host has room`,
+    },
+  }))
+  await failOperationsOf(tx, touched, { changes: failed, progress: 'not placed', atMs })
   return true
 }
 
-async function record(
-  { world, clock }: PlaceDeps,
-  { tx, touched, decision }: { tx: Tx; touched: Touched; decision: Decision },
-): Promise<void> {
-  const { set, hostId, placement } = decision
-  const open = openOperations(world, set)
-  if (hostId === null) {
-    await recordNotPlaced(tx, touched, { id: set.id, placement })
-    for (const operation of open)
-      await failNotPlaced(tx, touched, { operation, placement, atMs: clock.nowMs() })
-    return
-  }
-  if (!(await placeSet(tx, touched, { id: set.id, hostId, placement }))) return
-  const progress = `placed on ${world.host.get(hostId)?.name ?? hostId}`
-  for (const operation of open) {
-    await progressOperation(tx, touched, {
-      id: operation.id,
-      progress,
-      reason: null,
-      atMs: clock.nowMs(),
-    })
-  }
-}
-
-async function failNotPlaced(
-  tx: Tx,
-  touched: Touched,
-  change: { operation: OperationRow; placement: SetPlacement; atMs: number },
-): Promise<void> {
-  const text = change.placement.reason?.text ?? ''
-  await endOperation(tx, touched, {
-    id: change.operation.id,
-    state: 'failed',
-    reason: { code: 'NOT_PLACED', text: `${text}; it is placed as soon as a host has room` },
-    progress: 'not placed',
-    atMs: change.atMs,
-  })
+function takeRoom(room: HostRoom | undefined, set: SetRow, { overcommit }: WorldLedger): boolean {
+  if (room === undefined) return false
+  const host = { ...factsOf(room.host), allocated: room.taken }
+  if (rejection(askOf(set), host, overcommit) !== undefined) return false
+  room.taken.cpuMillis += set.cpuMillis
+  room.taken.memoryBytes += set.memoryBytes
+  return true
 }
