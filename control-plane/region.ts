@@ -1,38 +1,19 @@
 import { isPlatformError, type Clock, type Random } from '@nubo/base'
 import { api, type Route } from '@nubo/contracts'
-import {
-  startReconciler,
-  type Database,
-  type Log,
-  type ProcessStatus,
-  type Reconciler,
-} from '@nubo/runtime'
+import type { Database, Log, ProcessStatus } from '@nubo/runtime'
 import {
   auditBindings,
-  auditRetentionDefault,
   createAuditService,
-  dropOldAudit,
   type AuditRetention,
   type AuditService,
   type Refusal,
 } from './domains/audit/index.ts'
-import {
-  advanceApplies,
-  isNewsForApplies,
-  applyBindings,
-  createApplyService,
-  sweepApplied,
-  type StepDeps,
-} from './domains/apply/index.ts'
+import { applyBindings, createApplyService } from './domains/apply/index.ts'
 import {
   computeBindings,
   createComputeService,
   createFoundRecorder,
-  createPlacer,
-  evacuateFenced,
-  isSettled,
   releaseFrom,
-  settleSetOperations,
 } from './domains/compute/index.ts'
 import {
   BRAKE_LIMITS_DEFAULT,
@@ -53,7 +34,6 @@ import {
   type IdentityService,
 } from './domains/identity/index.ts'
 import {
-  createImageCollection,
   createImageService,
   imageBindings,
   type ImageRegistry,
@@ -61,23 +41,19 @@ import {
   type RegistryTokens,
 } from './domains/images/index.ts'
 import { createNetworkService, networkBindings } from './domains/network/index.ts'
-import {
-  createOperationService,
-  expireOperations,
-  operationBindings,
-} from './domains/operations/index.ts'
-import { createQuotaService, quotaBindings, recountQuotas } from './domains/quota/index.ts'
+import { createOperationService, operationBindings } from './domains/operations/index.ts'
+import { createQuotaService, quotaBindings } from './domains/quota/index.ts'
 import { WorldLedger, type Overcommit } from './domains/placement/index.ts'
 import { createHostSessions, type HostCommands, type HostSessions } from './host-sessions/index.ts'
 import { contendForLeadership } from './leader.ts'
+import { createLeaderWork } from './leader-work.ts'
 import { createWatches } from './watch.ts'
 import { serverStatusBinding } from './server-status.ts'
 import {
   createCatchUp,
   createRecorder,
-  dropOldFeed,
+  type Recorder,
   FeedReader,
-  whileActing,
   World,
   type CatchUp,
   type QuotaLimits,
@@ -134,18 +110,6 @@ export interface Region {
   stop(): Promise<void>
 }
 
-/** How often a leader's reconciler runs when nothing wakes it. */
-const PLACE_PERIOD_MS = 2_000
-const SETTLE_PERIOD_MS = 1_000
-const EXPIRE_PERIOD_MS = 2_000
-const RETENTION_PERIOD_MS = 60_000
-const EVACUATE_PERIOD_MS = 5_000
-const COLLECT_PERIOD_MS = 600_000
-const AUDIT_RETENTION_PERIOD_MS = 600_000
-const RECOUNT_PERIOD_MS = 600_000
-const APPLY_PERIOD_MS = 1_000
-const SWEEP_PERIOD_MS = 10_000
-
 export function createRegion(deps: RegionDeps): Region {
   const { database, clock, random, log, quotaDefaults = {} } = deps
   const world = new World(clock)
@@ -154,6 +118,60 @@ export function createRegion(deps: RegionDeps): Region {
   const ledger = new WorldLedger(world, deps)
   const shared = { world, recorder, database, clock, random, log, ledger }
 
+  const services = createServices(deps, shared)
+  const { identity, audit, quota, operations, network, images, fleet, sessions, compute } = services
+  const catchUp = createCatchUp(shared)
+  const leader = createLeaderWork({ ...shared, deps, fleet, network, images, compute, catchUp })
+  let contention: ReturnType<typeof contendForLeadership> | undefined
+  const isLeading = (): boolean => contention?.isLeading() === true
+
+  return {
+    world,
+    bindings: [
+      ...identityBindings({ identity, world, about: deps.about }),
+      ...auditBindings({ audit }),
+      ...quotaBindings({ quota }),
+      ...operationBindings({ operations, world }),
+      ...fleet.bindings,
+      ...imageBindings({ images, world }),
+      ...networkBindings({ network, world }),
+      ...computeBindings({ compute, world }),
+      ...applyBindings({ applies: createApplyService({ ...shared, compute, images, catchUp }) }),
+      watchBinding(shared, identity),
+      serverStatusBinding({ ...deps, world, sessions, isLeading }),
+    ].map((binding) => handled(binding, { audit, world, catchUp })),
+    authorize: (call) => lookTwice(world, catchUp, () => identity.authorize(call)),
+    onRefused: audit.refused,
+    fleet,
+    sessions,
+    images,
+    isLeading,
+    start: async () => {
+      await feed.start()
+      audit.start()
+      fleet.presence.start()
+      await sessions.start()
+      contention = contendForLeadership({ database, clock, log, lead: leader })
+    },
+    stop: async () => {
+      await contention?.stop()
+      await sessions.stop()
+      await audit.stop()
+      await fleet.presence.stop()
+      await feed.stop()
+    },
+  }
+}
+
+type Shared = Pick<RegionDeps, 'database' | 'clock' | 'random' | 'log'> & {
+  readonly world: World
+  readonly recorder: Recorder
+  readonly ledger: WorldLedger
+}
+
+/** Every domain, in the order in which they know each other. */
+function createServices(deps: RegionDeps, shared: Shared) {
+  const { quotaDefaults = {} } = deps
   const identity = createIdentityService(shared)
   const audit = createAuditService({ ...shared, whoTried: identity.whoTried })
   const quota = createQuotaService({ ...shared, quotaDefaults })
@@ -203,47 +221,7 @@ export function createRegion(deps: RegionDeps): Region {
         }),
     },
   })
-  const catchUp = createCatchUp(shared)
-  const leader = createLeaderWork({ ...shared, deps, fleet, network, images, compute, catchUp })
-  let contention: ReturnType<typeof contendForLeadership> | undefined
-  const isLeading = (): boolean => contention?.isLeading() === true
-
-  return {
-    world,
-    bindings: [
-      ...identityBindings({ identity, world, about: deps.about }),
-      ...auditBindings({ audit }),
-      ...quotaBindings({ quota }),
-      ...operationBindings({ operations, world }),
-      ...fleet.bindings,
-      ...imageBindings({ images, world }),
-      ...networkBindings({ network, world }),
-      ...computeBindings({ compute, world }),
-      ...applyBindings({ applies: createApplyService({ ...shared, compute, images, catchUp }) }),
-      watchBinding(shared, identity),
-      serverStatusBinding({ ...deps, world, sessions, isLeading }),
-    ].map((binding) => handled(binding, { audit, world, catchUp })),
-    authorize: (call) => lookTwice(world, catchUp, () => identity.authorize(call)),
-    onRefused: audit.refused,
-    fleet,
-    sessions,
-    images,
-    isLeading,
-    start: async () => {
-      await feed.start()
-      audit.start()
-      fleet.presence.start()
-      await sessions.start()
-      contention = contendForLeadership({ database, clock, log, lead: leader })
-    },
-    stop: async () => {
-      await contention?.stop()
-      await sessions.stop()
-      await audit.stop()
-      await fleet.presence.stop()
-      await feed.stop()
-    },
-  }
+  return { identity, audit, quota, operations, network, images, fleet, sessions, compute }
 }
 
 /** A call with an audit row for what it changes, and a second look where it finds nothing. */
@@ -313,105 +291,4 @@ function watchBinding(
       isStillAllowed: () => identity.isStillAllowed(caller),
     }),
   )
-}
-
-/** What only one process of the region does: started when it comes to lead, stopped when it no longer does. */
-function createLeaderWork(
-  parts: Omit<StepDeps, 'catchUp'> & {
-    catchUp: CatchUp
-    deps: RegionDeps
-    fleet: Fleet
-    recorder: ReturnType<typeof createRecorder>
-    ledger: WorldLedger
-    clock: Clock
-    random: Random
-    log: Log
-  },
-): () => { stop: () => Promise<void> } {
-  const { deps, fleet, world, recorder, ledger, clock, random, log } = parts
-  return () => {
-    const liveness = fleet.newLivenessReconciler()
-    const collection = createImageCollection({
-      world,
-      database: deps.database,
-      registry: deps.registry,
-      lock: deps.importLock,
-      log,
-    })
-    const reconcile = (
-      name: string,
-      periodMs: number,
-      pass: () => Promise<boolean | void>,
-    ): Reconciler =>
-      startReconciler({
-        name,
-        periodMs,
-        clock,
-        log,
-        pass: () => whileActing({ by: 'system', actor: `system:${name}`, call: name }, pass),
-      })
-    const placer = createPlacer({ world, recorder, ledger, clock, random })
-    const place = reconcile('place', PLACE_PERIOD_MS, () => placer.pass())
-    const fence = fleet.newFenceReconciler({ liveness, onNews: () => fencing.wake() })
-    const fencing = reconcile('fence', fence.periodMs, () => fence.pass())
-    const evacuate = reconcile('evacuate', EVACUATE_PERIOD_MS, () =>
-      evacuateFenced({ world, recorder, clock }),
-    )
-    const settle = reconcile('settle', SETTLE_PERIOD_MS, () =>
-      settleSetOperations({ world, recorder, clock }),
-    )
-    const apply = reconcile('apply', APPLY_PERIOD_MS, () =>
-      advanceApplies({
-        ...parts,
-        catchUp: () => parts.catchUp(world.revision),
-        database: deps.database,
-      }),
-    )
-    const all = [
-      place,
-      settle,
-      fencing,
-      evacuate,
-      apply,
-      reconcile('sweep-applied', SWEEP_PERIOD_MS, () => sweepApplied({ world, recorder })),
-      reconcile('expire', EXPIRE_PERIOD_MS, () => expireOperations({ world, recorder, clock })),
-      reconcile('liveness', liveness.periodMs, () => liveness.pass()),
-      reconcile('retention', RETENTION_PERIOD_MS, () =>
-        dropOldFeed({ database: deps.database, clock }),
-      ),
-      reconcile('audit-retention', AUDIT_RETENTION_PERIOD_MS, () =>
-        dropOldAudit({
-          database: deps.database,
-          clock,
-          retention: deps.auditRetention ?? auditRetentionDefault,
-        }),
-      ),
-      reconcile('recount', RECOUNT_PERIOD_MS, () =>
-        recountQuotas({ database: deps.database, recorder, log }),
-      ),
-      reconcile('collect', COLLECT_PERIOD_MS, () => collection.pass()),
-    ]
-    const unsubscribe = world.subscribe(({ changes }) => {
-      if (changes.some(({ kind }) => kind === 'set' || kind === 'host')) place.wake()
-      if (world.host.by('lost', 'yes').length > 0) {
-        if (changes.some(({ kind }) => kind === 'host')) fencing.wake()
-        if (changes.some(({ kind }) => kind === 'set' || kind === 'host')) evacuate.wake()
-      }
-      if (
-        changes.some(
-          ({ kind, id }) => kind === 'operation' && isSettled(world, world.operation.get(id)),
-        )
-      )
-        settle.wake()
-      if (changes.some((change) => isNewsForApplies(world, change))) apply.wake()
-    })
-    return {
-      stop: async () => {
-        unsubscribe()
-        collection.stop()
-        await Promise.all(all.map((reconciler) => reconciler.stop()))
-        placer.stop()
-      },
-    }
-  }
 }
