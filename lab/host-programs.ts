@@ -31,6 +31,8 @@ export interface HostEngineOptions {
   /** Network namespace of the host. */
   namespace: string
   vtepAddress: string
+  /** Of every host that the lab may ever have. */
+  vtepAddresses: readonly string[]
   folders: HostFolders
   /** `/nubo/h1`: parent of every container's cgroup. */
   cgroupParent: string
@@ -71,7 +73,7 @@ export function databaseOfSwitch({ folders }: HostEngineOptions): EngineSpec {
 }
 
 export function switchDaemon(options: HostEngineOptions): EngineSpec {
-  const { folders, namespace, vtepAddress, host } = options
+  const { folders, namespace, vtepAddress, vtepAddresses, host } = options
   return {
     name: 'ovs-vswitchd',
     argv: [
@@ -107,6 +109,14 @@ export function switchDaemon(options: HostEngineOptions): EngineSpec {
         `link set ${UNDERLAY_BRIDGE} addrgenmode none`,
         `address replace ${vtepAddress}/${PREFIX} dev ${UNDERLAY_BRIDGE}`,
         `link set ${UNDERLAY_BRIDGE} up`,
+        // Hosts look for each other from here. An ARP of the kernel would change what the switch knows of its tunnel ends,
+        // and it drops a packet of guests while it looks at all its flows anew.
+        ...vtepAddresses
+          .filter((address) => address !== vtepAddress)
+          .map(
+            (address) =>
+              `neighbour replace ${address} lladdr ${vtepMac(address)} dev ${UNDERLAY_BRIDGE} nud permanent`,
+          ),
       ])
     },
   }

@@ -21,6 +21,7 @@ import {
   type HostEngineOptions,
 } from './host-programs.ts'
 import { lastLines, rotateLog } from './logs.ts'
+import { HOSTS_MAX } from './state.ts'
 import { shimSockets, unmountBelow } from './leftovers.ts'
 import { allDone } from './steps.ts'
 import { SupervisedProgram } from './supervised.ts'
@@ -63,6 +64,9 @@ export class LabHostMachine {
       host: options.name,
       namespace: options.underlay.namespaceOf(options.name),
       vtepAddress: options.underlay.plan.vtepAddress(options.number),
+      vtepAddresses: Array.from({ length: HOSTS_MAX }, (_, index) =>
+        options.underlay.plan.vtepAddress(index + 1),
+      ),
       folders: options.folders,
       cgroupParent: options.cgroups.parentOf(options.name),
       caFile: options.caFile,
