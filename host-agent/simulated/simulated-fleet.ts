@@ -80,7 +80,7 @@ export class SimulatedFleet {
   /** Ends all sessions; what the servers know of the hosts stays. */
   async stop(): Promise<void> {
     this.#stop.abort(new Error('the simulated hosts stop'))
-    await Promise.all(this.#hosts.map((host) => host.stop()))
+    await Promise.all(this.#hosts.map((host) => host.close()))
   }
 
   async #joinOne(asked: FleetConfig['hosts'][number]): Promise<void> {
