@@ -4,7 +4,9 @@ import { connect, type Socket } from 'node:net'
 import { test } from 'node:test'
 import { api, errorReply, type RouteName } from '@nubo/contracts'
 import { errorCatalogue, errorStatus, isErrorCode } from '@nubo/base'
-import { joinHost } from '../support/hosts.ts'
+import { FakePowerControl } from '@nubo/control-plane'
+import { systemClock } from '@nubo/runtime'
+import { joinHost, type JoinedHost } from '../support/hosts.ts'
 import { send, type HttpAsked, type HttpReply } from '../support/http.ts'
 import { makeProject } from '../support/project.ts'
 import { TestRegion } from '../support/region.ts'
@@ -174,7 +176,13 @@ test('idle and slow connections are bounded and closed, and the API answers mean
 })
 
 test('every call answers what its contract says, no more and no less', async (t) => {
-  const region = await TestRegion.open(t)
+  let plugged: JoinedHost | undefined
+  const power = new FakePowerControl({
+    clock: systemClock,
+    isOn: () => plugged?.simulated.isRunning === true,
+    powerOff: () => plugged?.simulated.powerOff() ?? Promise.resolve(),
+  })
+  const region = await TestRegion.open(t, { power })
   const token = region.operatorToken
   const visited = new Set<RouteName>()
 
@@ -217,6 +225,20 @@ test('every call answers what its contract says, no more and no less', async (t)
   await call('hostCordon', { id: 'host-1' })
   await call('hostUncordon', { id: 'host-1' })
   await call('hostRemove', { id: 'host-2' })
+  plugged = await joinHost(region, { name: 'host-3' })
+  const controller = {
+    redfish: 'http://127.0.0.1:1/redfish/v1/Systems/1',
+    user: 'u',
+    password: 'p',
+  }
+  await call('hostPowerSet', { id: 'host-3', body: controller })
+  await call('hostPowerShow', { id: 'host-3' })
+  assert.equal(
+    (await ended(await call('hostFence', { id: 'host-3', body: { force: true } })))['state'],
+    'done',
+  )
+  await call('hostPowerClear', { id: 'host-3' })
+  await call('brakeList')
   await call('accountCreate', { body: { name: 'alice' } })
   await call('accountList')
   await call('memberSet', { id: 'default', body: { role: 'owner' } })
@@ -246,10 +268,12 @@ test('every call answers what its contract says, no more and no less', async (t)
   await call('imageList')
   await call('imageShow', { id: 'web' })
   const containers = [{ name: 'main', image: 'web' }]
+  await call('placeDryRun', { body: { name: 'web', network: 'net', containers } })
   const created = await call('setCreate', { body: { name: 'web', network: 'net', containers } })
   assert.equal((await ended(created))['state'], 'done')
   await call('setList')
   await call('setShow', { id: 'web' })
+  await call('setPlacement', { id: 'web' })
   await call('setExec', { id: 'web', body: { command: ['true'] } })
   await call('setLogs', { id: 'web', body: {} })
   await ended(await call('setStop', { id: 'web' }))
