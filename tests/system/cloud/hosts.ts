@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, beforeEach, describe, it } from 'node:test'
 import { isApiError } from '@nubo/client'
@@ -163,12 +164,11 @@ export function hostFaults(cloudOf: () => TestCloud): void {
       const kept = await tenant.run({ name: 'kept', network: 'net', host: 'h3', command: SERVE })
       const { address } = kept
       await cloud.lab.powerOff('h3')
-      const files = readdirSync(folder).map((name) => ({
-        name,
-        bytes: readFileSync(join(folder, name)),
-      }))
+      const kit = mkdtempSync(join(tmpdir(), 'nubo-test-state-'))
+      t.after(() => rmSync(kit, { recursive: true, force: true }))
+      cpSync(folder, kit, { recursive: true, preserveTimestamps: true })
       await run({ argv: ['mount', '-t', 'tmpfs', '-o', 'size=1m,mode=700', 'small-disk', folder] })
-      for (const { name, bytes } of files) writeFileSync(join(folder, name), bytes, { mode: 0o600 })
+      cpSync(kit, folder, { recursive: true, preserveTimestamps: true })
       await cloud.lab.powerOn('h3')
       const before = await waitUntil(
         () => cloud.containersOf(kept),

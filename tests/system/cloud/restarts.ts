@@ -137,11 +137,11 @@ export function restarts(cloudOf: () => TestCloud): void {
         await allRun()
         const late = await tenant.run({ name: 'late', network: 'net', subnet: 'front', host: 'h1' })
         assert.ok(await tenant.reaches('far', late.address))
+        for (const result of await Promise.all(pings.map((one) => one.stop())))
+          assert.equal(result.lost, 0, `${result.lost} of ${result.sent} pings were lost`)
         await tenant.remove('late')
         assert.deepEqual(await containers(), before)
         assert.equal((await tenant.exec('near', ['true'])).exitCode, 0)
-        for (const result of await Promise.all(pings.map((one) => one.stop())))
-          assert.equal(result.lost, 0, `${result.lost} of ${result.sent} pings were lost`)
         // An end that nobody was told is seen: the crash of a container after all this.
         const main = await cloud.container(near, 'main')
         signalProcess(main.pid, 'SIGKILL')
