@@ -45,10 +45,13 @@ export { type Operation, type OperationState } from './public/operation.ts'
 export { type ServerStatus } from './public/server.ts'
 export { watchKind, type WatchEvent, type WatchKind } from './public/watch.ts'
 export {
+  LOG_POSITION_BYTES,
+  logPosition,
   STREAM_CREDIT_BYTES,
   STREAM_FRAME_BYTES_MAX,
   streamChannel,
   streamControl,
+  type LogPosition,
   type StreamControl,
 } from './public/stream.ts'
 export {

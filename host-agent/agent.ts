@@ -147,6 +147,7 @@ class HostAgent implements Agent {
       store: this.#store,
       driver: deps.setDriver,
       dialer: deps.streamDialer,
+      contracts: this.#contracts,
     })
     this.#session = new Session({
       ...deps,

@@ -3,13 +3,17 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import {
   contractOfSessionPath,
+  contractOfStreamPath,
   HOST_CONTRACT_LATEST,
   HOST_CONTRACT_OLDEST,
   hostCodec,
   hostContractVersions,
   hostSessionPath,
+  hostStreamPath,
   type AgentMessage,
+  type HostContract,
   type ServerMessage,
+  type StreamRequest,
 } from './index.ts'
 
 const hostId = '0190a000-0005-7000-8000-000000000001'
@@ -120,4 +124,59 @@ test('the path of a session names its version', () => {
     )
   for (const path of ['/host/v3/session', '/host/v0/session', '/host/v2/session?', '/', undefined])
     assert.equal(contractOfSessionPath(path), undefined)
+})
+
+test('what a stream is asked for passes through every version; one that knows no positions begins before the first', () => {
+  const exec: StreamRequest = {
+    type: 'exec',
+    setId: hostId,
+    epoch: 1,
+    container: 'main',
+    command: ['true'],
+    tty: false,
+    stdin: false,
+    columns: 80,
+    rows: 24,
+  }
+  const logs: StreamRequest = {
+    type: 'logs',
+    setId: hostId,
+    epoch: 1,
+    container: null,
+    follow: true,
+    sinceMs: 5,
+    tail: 3,
+    positions: true,
+    after: {
+      main: { atNs: '1700000000123456789', count: 2 },
+      db: { atNs: '1800000000000000000', count: 1 },
+    },
+  }
+  const through = (contract: HostContract, request: StreamRequest): StreamRequest | undefined => {
+    const codec = hostCodec(contract)
+    const parsed = codec.parseStreamRequest(JSON.parse(codec.encodeStreamRequest(request)))
+    return parsed.success ? parsed.data : undefined
+  }
+  for (const { number } of hostContractVersions) assert.deepEqual(through(number, exec), exec)
+  assert.deepEqual(through(2, logs), logs)
+  assert.deepEqual(through(1, { ...logs, after: null }), { ...logs, after: null, positions: false })
+  assert.deepEqual(through(1, logs), {
+    ...logs,
+    positions: false,
+    after: null,
+    sinceMs: 1_700_000_000_123,
+    tail: null,
+  })
+  const newer: unknown = JSON.parse(hostCodec(2).encodeStreamRequest(logs))
+  assert.ok(!hostCodec(1).parseStreamRequest(newer).success)
+})
+
+test('the path of a stream names its version and token', () => {
+  for (const { number } of hostContractVersions)
+    assert.deepEqual(contractOfStreamPath(hostStreamPath(number, 'tok-en')), {
+      contract: number,
+      token: 'tok-en',
+    })
+  for (const path of ['/host/v3/streams/x', '/host/v1/session', '/v1/streams/x', undefined])
+    assert.equal(contractOfStreamPath(path), undefined)
 })

@@ -1,10 +1,14 @@
 import type { z } from 'zod'
+import * as firstCalls from './v1/calls.ts'
 import * as first from './v1/messages.ts'
+import * as latestCalls from './v2/calls.ts'
 import {
   agentMessageFromPrevious,
   agentMessageToPrevious,
   serverMessageFromPrevious,
   serverMessageToPrevious,
+  streamRequestFromPrevious,
+  streamRequestToPrevious,
 } from './v2/convert.ts'
 import * as latest from './v2/messages.ts'
 import type { HostContract } from './versions.ts'
@@ -24,6 +28,9 @@ export interface HostCodec {
   readonly parseServerMessage: (json: unknown) => HostParsed<latest.ServerMessage>
   readonly encodeAgentMessage: (message: latest.AgentMessage) => string | undefined
   readonly encodeServerMessage: (message: latest.ServerMessage) => string | undefined
+  /** First message of a stream; the version is that of the stream's own path. */
+  readonly parseStreamRequest: (json: unknown) => HostParsed<latestCalls.StreamRequest>
+  readonly encodeStreamRequest: (request: latestCalls.StreamRequest) => string
 }
 
 const codecs: Readonly<Record<HostContract, HostCodec>> = {
@@ -35,6 +42,9 @@ const codecs: Readonly<Record<HostContract, HostCodec>> = {
       converted(first.serverMessage.safeParse(json), serverMessageFromPrevious),
     encodeAgentMessage: (message) => encoded(agentMessageToPrevious(message)),
     encodeServerMessage: (message) => encoded(serverMessageToPrevious(message)),
+    parseStreamRequest: (json) =>
+      converted(firstCalls.streamRequest.safeParse(json), streamRequestFromPrevious),
+    encodeStreamRequest: (request) => JSON.stringify(streamRequestToPrevious(request)),
   },
   2: {
     contract: 2,
@@ -42,6 +52,8 @@ const codecs: Readonly<Record<HostContract, HostCodec>> = {
     parseServerMessage: (json) => latest.serverMessage.safeParse(json),
     encodeAgentMessage: encoded,
     encodeServerMessage: encoded,
+    parseStreamRequest: (json) => latestCalls.streamRequest.safeParse(json),
+    encodeStreamRequest: (request) => JSON.stringify(request),
   },
 }
 

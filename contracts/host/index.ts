@@ -1,9 +1,11 @@
 export {
   contractOfSessionPath,
+  contractOfStreamPath,
   HOST_CONTRACT_LATEST,
   HOST_CONTRACT_OLDEST,
   hostContractVersions,
   hostSessionPath,
+  hostStreamPath,
   type HostContract,
 } from './versions.ts'
 export { hostCodec, type HostCodec, type HostParsed } from './codec.ts'
@@ -15,10 +17,8 @@ export {
   joinRequest,
   parseJoinToken,
   renewRequest,
-  streamRequest,
   type CertificateReply,
   type JoinToken,
-  type StreamRequest,
 } from './v1/calls.ts'
 export { foundSet, type FoundContainer, type FoundReason, type FoundSet } from './v1/found.ts'
 export {
@@ -41,6 +41,7 @@ export {
   type WantedPort,
   type WantedSet,
 } from './v1/wanted.ts'
+export { type StreamRequest } from './v2/calls.ts'
 export {
   agentMessage,
   PROBE_TARGETS_MAX,

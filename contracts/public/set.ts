@@ -15,6 +15,7 @@ import {
 } from './common.ts'
 import { operation } from './operation.ts'
 import { defineRoute } from './route.ts'
+import { logPosition } from './stream.ts'
 
 export const CONTAINERS_PER_SET_MAX = 16
 
@@ -306,6 +307,10 @@ export const setRoutes = {
       follow: z.boolean().default(false),
       sinceMs: timeMs.optional(),
       tail: z.int().min(0).max(100_000).optional(),
+      /** Control messages `position` say how far the log was carried; hosts that are too old give none. */
+      positions: z.boolean().default(false),
+      /** Continue there; `sinceMs` and `tail` then hold only for containers that are not in it. */
+      after: logPosition.optional(),
     }),
     reply: streamTicket,
     status: 200,

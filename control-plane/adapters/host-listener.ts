@@ -4,14 +4,18 @@ import type { Duplex } from 'node:stream'
 import { TLSSocket } from 'node:tls'
 import { PlatformError, type Clock, type Random, type Timer } from '@nubo/base'
 import { STREAM_FRAME_BYTES_MAX } from '@nubo/contracts'
-import { contractOfSessionPath, HOST_MESSAGE_BYTES_MAX } from '@nubo/contracts/host'
+import {
+  contractOfSessionPath,
+  contractOfStreamPath,
+  HOST_MESSAGE_BYTES_MAX,
+} from '@nubo/contracts/host'
 import type { Log } from '@nubo/runtime'
 import { WebSocketServer } from 'ws'
 import type { CertificateAuthority } from '../domains/fleet/index.ts'
 import type { HostIdentity, HostSessions } from '../host-sessions/index.ts'
 import { SERVER_CERTIFICATE_VALIDITY_MS } from './certificates.ts'
 import { createCallAnswerer, type HostCalls } from './host-listener-calls.ts'
-import { refuseUpgrade, streamToken } from './stream-upgrade.ts'
+import { refuseUpgrade } from './stream-upgrade.ts'
 import { webSocketChannel, webSocketStream } from './web-socket.ts'
 
 /** Against peers that are slow, many or hostile. */
@@ -27,8 +31,6 @@ const HEADERS_TIMEOUT_MS = 5_000
 const REQUEST_TIMEOUT_MS = 15_000
 const KEEP_ALIVE_TIMEOUT_MS = 2_000
 const HEADER_BYTES_MAX = 8_192
-
-const STREAM_PATH = '/host/v1/streams/'
 
 export interface HostListenerDeps {
   readonly bind: { readonly host: string; readonly port: number }
@@ -148,8 +150,11 @@ function serve(deps: HostListenerDeps, server: Server, connections: Connections)
           })
           return
         }
-        const token = streamToken(request.url, STREAM_PATH)
-        const attach = deps.sessions.streams.claimForHost(token ?? '', identity.hostId)
+        const stream = contractOfStreamPath(request.url)
+        const attach =
+          stream === undefined
+            ? undefined
+            : deps.sessions.streams.claimForHost(stream.token, identity.hostId, stream.contract)
         if (attach === undefined) return refuseUpgrade(socket, '404 Not Found')
         streamSockets.handleUpgrade(request, socket, head, (webSocket) => {
           connections.countServing(socket)

@@ -24,7 +24,7 @@ export function createStreamUpgrade(deps: {
     maxPayload: STREAM_FRAME_BYTES_MAX,
   })
   return (request, socket, head) => {
-    const attach = deps.streams.claimForClient(streamToken(request.url, STREAM_PATH) ?? '')
+    const attach = deps.streams.claimForClient(streamToken(request.url) ?? '')
     if (attach === undefined) return refuseUpgrade(socket, '404 Not Found')
     server.handleUpgrade(request, socket, head, (webSocket) =>
       // What a client breaks is its own loss; it shall not fill our log.
@@ -34,9 +34,9 @@ export function createStreamUpgrade(deps: {
 }
 
 /** The token at the end of a stream's path; undefined if the path is another. */
-export function streamToken(url: string | undefined, prefix: string): string | undefined {
-  if (url?.startsWith(prefix) !== true) return undefined
-  const token = url.slice(prefix.length)
+function streamToken(url: string | undefined): string | undefined {
+  if (url?.startsWith(STREAM_PATH) !== true) return undefined
+  const token = url.slice(STREAM_PATH.length)
   return TOKEN_PATTERN.test(token) ? token : undefined
 }
 

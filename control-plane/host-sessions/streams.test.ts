@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { isPlatformError, seededRandom, VirtualClock } from '@nubo/base'
 import { STREAM_FRAME_BYTES_MAX, type StreamControl } from '@nubo/contracts'
-import type { StreamRequest } from '@nubo/contracts/host'
+import type { HostContract, StreamRequest } from '@nubo/contracts/host'
 import type { Log, LogFields } from '@nubo/runtime'
 import { World } from '../world/index.ts'
 import { closeCodes } from './close-codes.ts'
@@ -67,8 +67,8 @@ function start() {
     attach(socket)
     return socket
   }
-  const dialAsHost = (token: string, n = 1): FakeSocket | undefined => {
-    const attach = broker.claimForHost(token, hostId(n))
+  const dialAsHost = (token: string, n = 1, contract: HostContract = 2): FakeSocket | undefined => {
+    const attach = broker.claimForHost(token, hostId(n), contract)
     if (attach === undefined) return undefined
     const socket = new FakeSocket()
     attach(socket)

@@ -8,7 +8,7 @@ import {
   type Timer,
 } from '@nubo/base'
 import type { StreamControl, StreamTicket } from '@nubo/contracts'
-import type { StreamRequest } from '@nubo/contracts/host'
+import { hostCodec, type HostContract, type StreamRequest } from '@nubo/contracts/host'
 import type { Log } from '@nubo/runtime'
 import type { World } from '../world/index.ts'
 import { closeCodes, closeReason } from './close-codes.ts'
@@ -137,12 +137,19 @@ export class StreamBroker {
     return (socket) => this.#attachClient(stream, socket)
   }
 
-  /** The same for the host that the stream is with; a token tried by another host stays good for the right one. */
-  claimForHost(token: string, hostId: string): ((socket: StreamSocket) => void) | undefined {
+  /**
+   * The same for the host that the stream is with; a token tried by another host stays good for the right one.
+   * `contract`: the version in which the host wants to be asked.
+   */
+  claimForHost(
+    token: string,
+    hostId: string,
+    contract: HostContract,
+  ): ((socket: StreamSocket) => void) | undefined {
     const stream = this.#byHostToken.get(token)
     if (stream === undefined || stream.asked.hostId !== hostId) return undefined
     this.#byHostToken.delete(token)
-    return (socket) => this.#attachHost(stream, socket)
+    return (socket) => this.#attachHost(stream, socket, contract)
   }
 
   #requireRoom(setId: string): void {
@@ -179,7 +186,7 @@ export class StreamBroker {
     })
   }
 
-  #attachHost(stream: Stream, socket: StreamSocket): void {
+  #attachHost(stream: Stream, socket: StreamSocket, contract: HostContract): void {
     const { client } = stream
     if (stream.stage !== 'dialling' || client === undefined)
       return socket.close(closeCodes.done, 'the client is gone')
@@ -187,7 +194,7 @@ export class StreamBroker {
     stream.deadline.cancel()
     stream.host = { socket, relay: new Relay(socket) }
     stream.hostLine = this.#lineOf(stream)
-    socket.send(JSON.stringify(stream.asked.request), () => undefined)
+    socket.send(hostCodec(contract).encodeStreamRequest(stream.asked.request), () => undefined)
     this.#follow(stream, 'host', stream.host)
     client.relay.connect(socket)
     stream.host.relay.connect(client.socket)

@@ -133,7 +133,7 @@ test('a stream carries bytes and texts; what the server says first is not lost',
   const heard: string[] = []
   const closed = Promise.withResolvers<void>()
   server.onSocket = (socket, url) => {
-    assert.equal(url, '/host/v1/streams/tok%2Fen')
+    assert.equal(url, '/host/v2/streams/tok%2Fen')
     socket.send('first')
     socket.on('message', (message: Buffer, isBinary) =>
       heard.push(message.toString(isBinary ? 'hex' : 'utf8')),
@@ -142,7 +142,7 @@ test('a stream carries bytes and texts; what the server says first is not lost',
   }
   const { told, handlers, until } = listener()
   const socket = await webSocketStreamDialer(() => identity).dial(
-    { server: server.address, token: 'tok/en' },
+    { server: server.address, token: 'tok/en', contracts: [2, 1] },
     handlers,
     never,
   )
@@ -154,4 +154,26 @@ test('a stream carries bytes and texts; what the server says first is not lost',
   assert.deepEqual(heard, ['text', '01ff'])
   await until(2)
   assert.deepEqual(told, ['text first', 'close '])
+})
+
+test('a server that does not know the path of the newest streams is dialled on the one before, and nobody hears of it', async () => {
+  const asked: string[] = []
+  server.onSocket = (socket, url) => {
+    asked.push(url)
+    socket.send('first')
+  }
+  const { told, handlers, until } = listener()
+  const dialer = webSocketStreamDialer(() => identity)
+  const request = { server: server.address, token: 'token' }
+  server.unknownPaths.add('/host/v2/streams/token')
+  const socket = await dialer.dial({ ...request, contracts: [2, 1] }, handlers, never)
+  await until(1)
+  assert.deepEqual([socket.contract, asked, told], [1, ['/host/v1/streams/token'], ['text first']])
+  await assert.rejects(dialer.dial({ ...request, contracts: [2] }, handlers, never), {
+    code: 'HOST_UNREACHABLE',
+  })
+  socket.close()
+  await until(2)
+  assert.deepEqual(told, ['text first', 'close '])
+  server.unknownPaths.clear()
 })

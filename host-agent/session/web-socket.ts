@@ -1,5 +1,10 @@
 import { createSecureContext, type SecureContext } from 'node:tls'
-import { HOST_MESSAGE_BYTES_MAX, hostSessionPath, type HostContract } from '@nubo/contracts/host'
+import {
+  HOST_MESSAGE_BYTES_MAX,
+  hostSessionPath,
+  hostStreamPath,
+  type HostContract,
+} from '@nubo/contracts/host'
 import { STREAM_FRAME_BYTES_MAX } from '@nubo/contracts'
 import { PlatformError } from '@nubo/base'
 import { WebSocket, type ClientOptions } from 'ws'
@@ -23,9 +28,11 @@ export function webSocketConnector(identity: () => Identity): ServerConnector {
   const secureContext = contexts(identity)
   return {
     async connect(server, handlers, signal, contracts) {
-      const { socket, contract } = await dialSession({
+      const { socket, contract } = await dialNewest({
         server,
+        path: hostSessionPath,
         secureContext: secureContext(),
+        bytesMax: HOST_MESSAGE_BYTES_MAX,
         contracts,
         signal,
       })
@@ -54,25 +61,29 @@ export function webSocketConnector(identity: () => Identity): ServerConnector {
   }
 }
 
-/** Dials `wss://<server>/host/v1/streams/<token>`. */
+/** Dials `wss://<server>/host/v<N>/streams/<token>`. A server that does not know the version leaves the token as it is. */
 export function webSocketStreamDialer(identity: () => Identity): StreamDialer {
   const secureContext = contexts(identity)
   return {
-    async dial({ server, token }, handlers, signal) {
-      const socket = open({
+    async dial({ server, token, contracts }, handlers, signal) {
+      const { socket, contract } = await dialNewest({
         server,
-        path: `/host/v1/streams/${encodeURIComponent(token)}`,
+        path: (version) => hostStreamPath(version, token),
         secureContext: secureContext(),
         bytesMax: STREAM_FRAME_BYTES_MAX,
+        contracts,
+        signal,
+        // The server may speak with the first packet, so these listen before it is open.
+        onSocket: (made) => {
+          made.on('message', (message, isBinary) => {
+            if (isBinary) handlers.onBytes(bytesOf(message))
+            else handlers.onText(textOf(message))
+          })
+          made.once('open', () => made.once('close', () => handlers.onClose()))
+        },
       })
-      // The server may speak with the first packet, so these listen before it is open.
-      socket.on('message', (message, isBinary) => {
-        if (isBinary) handlers.onBytes(bytesOf(message))
-        else handlers.onText(textOf(message))
-      })
-      socket.on('close', () => handlers.onClose())
-      await opened(socket, server, signal)
       return {
+        contract,
         sendText: (text) => {
           if (socket.readyState === WebSocket.OPEN) socket.send(text)
         },
@@ -89,20 +100,19 @@ export function webSocketStreamDialer(identity: () => Identity): StreamDialer {
 }
 
 /** The first version that the server does not answer with 404. */
-async function dialSession(options: {
+async function dialNewest(options: {
   server: string
+  path: (contract: HostContract) => string
   secureContext: SecureContext
+  bytesMax: number
   contracts: readonly HostContract[]
   signal: AbortSignal
+  onSocket?: (socket: WebSocket) => void
 }): Promise<{ socket: WebSocket; contract: HostContract }> {
-  const { server, secureContext, contracts, signal } = options
+  const { server, secureContext, contracts, signal, bytesMax } = options
   for (const contract of contracts) {
-    const socket = open({
-      server,
-      path: hostSessionPath(contract),
-      secureContext,
-      bytesMax: HOST_MESSAGE_BYTES_MAX,
-    })
+    const socket = open({ server, path: options.path(contract), secureContext, bytesMax })
+    options.onSocket?.(socket)
     let status: number | undefined
     socket.once('unexpected-response', (request, response) => {
       status = response.statusCode

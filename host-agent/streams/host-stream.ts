@@ -6,12 +6,13 @@ import {
   streamControl,
   type StreamControl,
 } from '@nubo/contracts'
-import { streamRequest, type StreamRequest } from '@nubo/contracts/host'
+import { hostCodec, type HostCodec, type StreamRequest } from '@nubo/contracts/host'
 import type { Log } from '@nubo/runtime/process'
 import type { ExecStream } from '../drivers/set/set-driver.ts'
 import { logged } from '../logged.ts'
 import { Credit } from './credit.ts'
 import type { LogSource } from './log-source.ts'
+import { PositionTeller } from './position-teller.ts'
 import type { StreamHandlers, StreamSocket } from './stream-socket.ts'
 
 /** The server says what it wants as soon as it has joined both ends. */
@@ -35,7 +36,8 @@ export class HostStream implements StreamHandlers {
   readonly #log: Log
   readonly #source: StreamSource
   readonly #credit = new Credit(STREAM_CREDIT_BYTES)
-  readonly #request = Promise.withResolvers<StreamRequest>()
+  /** As it came: its version is known with the socket, and the server may speak before. */
+  readonly #request = Promise.withResolvers<string>()
   readonly #over = new AbortController()
   #requestTimer: Timer | undefined
   #socket: StreamSocket | undefined
@@ -62,7 +64,9 @@ export class HostStream implements StreamHandlers {
     )
     let end: Extract<StreamControl, { type: 'end' }>
     try {
-      const exitCode = await this.#serve(await this.#request.promise)
+      const exitCode = await this.#serve(
+        requestOf(await this.#request.promise, hostCodec(socket.contract)),
+      )
       end = { type: 'end', exitCode, error: null }
     } catch (error) {
       if (!this.#over.signal.aborted) this.#log.info('a stream ended with an error', logged(error))
@@ -93,16 +97,13 @@ export class HostStream implements StreamHandlers {
     if (!this.#isRequested) {
       this.#isRequested = true
       this.#requestTimer?.cancel()
-      const request = parse(streamRequest, text)
-      if (request === undefined) this.#request.reject(violation('not a stream request'))
-      else {
-        if (request.type === 'exec') this.#early = []
-        this.#request.resolve(request)
-      }
-      return
+      this.#early = []
+      return this.#request.resolve(text)
     }
     const control = parse(streamControl, text)
     if (control === undefined) return this.#violate('not a stream control')
+    if (control.type === 'position' || control.type === 'lost')
+      return this.#violate(`${control.type} is a host's`)
     if (control.type === 'credit' || control.type === 'end') this.#steer(control)
     else this.#whenStarted(() => this.#steer(control))
   }
@@ -144,7 +145,7 @@ export class HostStream implements StreamHandlers {
     this.#early.push(step)
   }
 
-  #steer(control: StreamControl): void {
+  #steer(control: Exclude<StreamControl, { type: 'position' | 'lost' }>): void {
     switch (control.type) {
       case 'credit':
         return this.#credit.add(control.bytes)
@@ -187,10 +188,31 @@ export class HostStream implements StreamHandlers {
         return await exec.exitCode
       }
       case 'logs':
-        for await (const { stream, bytes } of this.#source.logs(request, this.#over.signal))
-          await this.#send(stream, bytes)
+        this.#early = undefined
+        await this.#carryLogs(request)
         return null
     }
+  }
+
+  async #carryLogs(request: Extract<StreamRequest, { type: 'logs' }>): Promise<void> {
+    const pieces = this.#source.logs(request, this.#over.signal)
+    const teller = request.positions ? new PositionTeller(this.#clock, this.#tell) : undefined
+    try {
+      for await (const { container, position, chunk, isLost } of pieces) {
+        const bytes = chunk?.bytes.length ?? 0
+        teller?.begin(bytes)
+        if (isLost && request.after !== null) this.#tell({ type: 'lost', container })
+        if (chunk !== null) await this.#send(chunk.stream, chunk.bytes)
+        teller?.done(container, position, bytes)
+      }
+      teller?.flush()
+    } finally {
+      teller?.close()
+    }
+  }
+
+  readonly #tell = (control: StreamControl): void => {
+    if (!this.#over.signal.aborted) this.#socket?.sendText(JSON.stringify(control))
   }
 
   async #send(stream: 'stdout' | 'stderr', bytes: Uint8Array): Promise<void> {
@@ -226,6 +248,12 @@ function parse<Shape>(
   } catch {
     return undefined
   }
+}
+
+function requestOf(text: string, codec: HostCodec): StreamRequest {
+  const request = parse({ safeParse: codec.parseStreamRequest }, text)
+  if (request === undefined) throw violation('not a stream request')
+  return request
 }
 
 function violation(what: string): PlatformError {

@@ -1,28 +1,42 @@
 import { isPlatformError } from '@nubo/base'
-import type { LogEntry } from '../drivers/set/set-driver.ts'
+import type { OutputChunk } from '../drivers/set/set-driver.ts'
+import type { EntryPosition, TrackedItem } from './log-position.ts'
 
-export type LogSource = AsyncIterable<Pick<LogEntry, 'stream' | 'bytes'>>
+/** What is to be sent of a container's log, and how far it was carried with that. */
+export interface LogPiece {
+  readonly container: string
+  readonly position: EntryPosition
+  readonly chunk: OutputChunk | null
+  /** What it wrote before this may be gone. */
+  readonly isLost: boolean
+}
+
+export type LogSource = AsyncIterable<LogPiece>
 
 /** A container that has not been made yet has written nothing; that keeps nobody from the logs beside it. */
-export async function* existing(entries: AsyncIterable<LogEntry>): AsyncGenerator<LogEntry> {
+export async function* existing(pieces: LogSource): AsyncGenerator<LogPiece> {
   try {
-    yield* entries
+    yield* pieces
   } catch (error) {
     if (!isPlatformError(error, 'NOT_FOUND')) throw error
   }
 }
 
-/** Prefixes of the containers of a set stand in one column. */
-export function prefixed(
-  entries: AsyncIterable<LogEntry>,
-  prefix: string,
-): AsyncIterable<LogEntry> {
-  return {
-    async *[Symbol.asyncIterator]() {
-      for await (const entry of entries)
-        yield { ...entry, bytes: Buffer.concat([Buffer.from(prefix), entry.bytes]) }
-    },
+/** Each entry with a prefix: those of the containers of a set stand in one column. */
+export async function* pieces(
+  items: AsyncIterable<TrackedItem>,
+  { container, prefix }: { container: string; prefix: string },
+): AsyncGenerator<LogPiece> {
+  const start = Buffer.from(prefix)
+  for await (const item of items) {
+    const { position } = item
+    const chunk = item.is === 'entry' ? prefixed(item.entry, start) : null
+    yield { container, position, chunk, isLost: item.is === 'lost' }
   }
+}
+
+function prefixed({ stream, bytes }: OutputChunk, prefix: Buffer): OutputChunk {
+  return { stream, bytes: prefix.length === 0 ? bytes : Buffer.concat([prefix, bytes]) }
 }
 
 /**
@@ -30,9 +44,9 @@ export function prefixed(
  * with the first error; then the others are left.
  */
 export async function* merged(
-  sources: readonly AsyncIterable<LogEntry>[],
+  sources: readonly LogSource[],
   order: 'arrival' | 'time',
-): AsyncGenerator<LogEntry> {
+): AsyncGenerator<LogPiece> {
   const iterators = sources.map((source) => source[Symbol.asyncIterator]())
   const next = iterators.map((iterator, at) => pull(iterator, at))
   const open = new Map(next.map((promise, at) => [at, promise]))
@@ -58,18 +72,19 @@ export async function* merged(
 
 interface Turn {
   readonly at: number
-  readonly result: IteratorResult<LogEntry>
+  readonly result: IteratorResult<LogPiece>
 }
 
-async function pull(iterator: AsyncIterator<LogEntry>, at: number): Promise<Turn> {
+async function pull(iterator: AsyncIterator<LogPiece>, at: number): Promise<Turn> {
   return { at, result: await iterator.next() }
 }
 
 function earliest(turns: readonly Turn[]): Turn {
-  return turns.reduce((first, turn) => (timeOf(turn) < timeOf(first) ? turn : first))
+  return turns.reduce((first, turn) => (comesBefore(turn, first) ? turn : first))
 }
 
-function timeOf({ result }: Turn): number {
+function comesBefore({ result: one }: Turn, { result: other }: Turn): boolean {
   // An ended one comes first, so that it is taken out.
-  return result.done === true ? -Infinity : result.value.atMs
+  if (other.done === true) return false
+  return one.done === true || one.value.position.atNs < other.value.position.atNs
 }

@@ -1,5 +1,9 @@
+import type { HostContract } from '@nubo/contracts/host'
+
 /** A WebSocket of contracts/public/stream.ts, seen from the host. Production dials a server over mTLS. */
 export interface StreamSocket {
+  /** In this version the server says what it wants. */
+  readonly contract: HostContract
   sendText(text: string): void
   sendBytes(bytes: Uint8Array): void
   /** Bytes that were sent and have not left this process. */
@@ -15,9 +19,9 @@ export interface StreamHandlers {
 }
 
 export interface StreamDialer {
-  /** Rejects when the server cannot be reached, refuses the token, or `signal` aborts. */
+  /** `contracts`: the versions to try, best first. Handlers hear only of the connection that came. Rejects when the server cannot be reached, refuses the token, or `signal` aborts. */
   dial(
-    request: { server: string; token: string },
+    request: { server: string; token: string; contracts: readonly HostContract[] },
     handlers: StreamHandlers,
     signal: AbortSignal,
   ): Promise<StreamSocket>

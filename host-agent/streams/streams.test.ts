@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { PassThrough } from 'node:stream'
 import { test } from 'node:test'
 import { PlatformError, VirtualClock } from '@nubo/base'
-import { STREAM_CREDIT_BYTES, STREAM_FRAME_BYTES_MAX } from '@nubo/contracts'
-import type { StreamRequest } from '@nubo/contracts/host'
+import { LOG_POSITION_BYTES, STREAM_CREDIT_BYTES, STREAM_FRAME_BYTES_MAX } from '@nubo/contracts'
+import type { HostContract, StreamRequest } from '@nubo/contracts/host'
 import { silentLog } from '@nubo/runtime/process'
 import type {
   ExecRequest,
@@ -17,6 +17,8 @@ import { MemoryDisk } from '../wanted/disk.ts'
 import { WantedStore } from '../wanted/wanted-store.ts'
 import type { StreamHandlers } from './stream-socket.ts'
 import { Streams, STREAMS_MAX } from './streams.ts'
+
+const noPositions = { positions: false, after: null }
 
 /** The far end of a stream, and the program at the near one. */
 class Rig {
@@ -33,8 +35,10 @@ class Rig {
   hasDialled = 0
   output: AsyncIterable<OutputChunk> = chunks([])
   logs: Record<string, LogEntry[]> = {}
+  logSource: (() => AsyncIterable<LogEntry>) | undefined
   exitCode: Promise<number> = Promise.resolve(0)
   canDial = true
+  contract: HostContract = 2
   /** Programs run from then on. */
   started = Promise.resolve()
   #handlers: StreamHandlers | undefined
@@ -54,9 +58,11 @@ class Rig {
         exec: (_setId, container, request) => this.#exec(container, request),
         logs: (_setId, container, request) => {
           this.logAsked.push({ container, request })
+          if (this.logSource !== undefined) return this.logSource()
           return this.logs[container] === undefined ? absent() : chunks(this.logs[container])
         },
       },
+      contracts: [2, 1],
       dialer: {
         dial: async (_request, handlers) => {
           this.hasDialled += 1
@@ -64,6 +70,7 @@ class Rig {
           if (!this.canDial) throw new Error('no such token')
           this.#handlers = handlers
           return {
+            contract: this.contract,
             bufferedBytes: 0,
             sendText: (text) => this.texts.push(JSON.parse(text)),
             sendBytes: (bytes) => this.frames.push(Buffer.from(bytes)),
@@ -84,7 +91,7 @@ class Rig {
       epoch: 2,
       container: 'web',
       ...(request.type === 'logs'
-        ? { follow: false, sinceMs: null, tail: null }
+        ? { follow: false, sinceMs: null, tail: null, ...(this.contract === 2 && noPositions) }
         : { command: ['sh'], tty: false, stdin: true, columns: 80, rows: 24 }),
       ...request,
     })
@@ -339,7 +346,7 @@ test('logs of one container come as they are, those of a set with names, in the 
   const entry = (text: string, atMs: number): LogEntry => ({
     stream: 'stdout',
     bytes: Buffer.from(text),
-    atMs,
+    atNs: BigInt(atMs) * 1_000_000n,
   })
   const logs = { web: [entry('a\n', 1), entry('d\n', 4)], db: [entry('b\n', 2), entry('c\n', 3)] }
   const one = new Rig()
@@ -366,4 +373,65 @@ test('logs of one container come as they are, those of a set with names, in the 
   followed.logs = logs
   await followed.open({ type: 'logs', container: null, follow: true })
   assert.equal(followed.carried.split('\n').length, 5)
+})
+
+test('a log tells how far it was carried: at once, shortly after entries, before too much, and at its end', async () => {
+  const entry = (text: string, atMs: number): LogEntry => ({
+    stream: 'stdout',
+    bytes: Buffer.from(text),
+    atNs: BigInt(atMs) * 1_000_000n,
+  })
+  const rig = new Rig()
+  const at = (ms: number, count: number) => ({ atNs: `${ms}000000`, count })
+  const more = Promise.withResolvers<void>()
+  rig.logSource = async function* () {
+    yield entry('a\n', 1)
+    yield entry('b\n', 1)
+    await more.promise
+    for (let n = 2; n < 6; n++) yield entry('x'.repeat(LOG_POSITION_BYTES / 2), n)
+  }
+  await rig.open({ type: 'logs', container: 'db', positions: true })
+  assert.deepEqual(rig.texts, [{ type: 'position', containers: {} }])
+  await rig.clock.advance(10)
+  assert.deepEqual(rig.texts[1], { type: 'position', containers: { db: at(1, 2) } })
+  more.resolve()
+  await rig.clock.advance(0)
+  assert.deepEqual(rig.texts.slice(2), [
+    { type: 'position', containers: { db: at(3, 1) } },
+    { type: 'position', containers: { db: at(5, 1) } },
+    { type: 'end', exitCode: null, error: null },
+  ])
+})
+
+test('a log is continued after its position, for each container; what was rotated away is told', async () => {
+  const entry = (text: string, atMs: number): LogEntry => ({
+    stream: 'stdout',
+    bytes: Buffer.from(text),
+    atNs: BigInt(atMs) * 1_000_000n,
+  })
+  const rig = new Rig()
+  rig.logs = {
+    web: [entry('a\n', 1), entry('b\n', 1), entry('c\n', 1), entry('d\n', 4)],
+    db: [entry('new\n', 3)],
+  }
+  const after = { web: { atNs: '1000000', count: 2 }, db: { atNs: '2000000', count: 1 } }
+  await rig.open({ type: 'logs', container: null, after, tail: 1 })
+  assert.equal(rig.carried, 'web | c\ndb  | new\nweb | d\n')
+  assert.deepEqual(rig.texts, [
+    { type: 'lost', container: 'db' },
+    { type: 'end', exitCode: null, error: null },
+  ])
+})
+
+test('a server of the previous release asks in its own words, and gets no positions', async () => {
+  const rig = new Rig()
+  rig.contract = 1
+  rig.logs = { db: [{ stream: 'stdout', bytes: Buffer.from('a'), atNs: 1n }] }
+  await rig.open({ type: 'logs', container: 'db' })
+  assert.equal(rig.carried, 'a')
+  assert.deepEqual(rig.texts, [{ type: 'end', exitCode: null, error: null }])
+  const newer = new Rig()
+  newer.contract = 1
+  await newer.open({ type: 'logs', container: 'db', ...noPositions })
+  assert.match(JSON.stringify(newer.end), /PROTOCOL_VIOLATION/)
 })

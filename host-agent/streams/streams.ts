@@ -1,11 +1,12 @@
 import { PlatformError, type Clock } from '@nubo/base'
-import type { StreamRequest } from '@nubo/contracts/host'
+import type { HostContract, StreamRequest } from '@nubo/contracts/host'
 import type { Log } from '@nubo/runtime/process'
 import type { ExecStream, SetDriver } from '../drivers/set/set-driver.ts'
 import { logged } from '../logged.ts'
 import type { WantedStore } from '../wanted/wanted-store.ts'
 import { HostStream, type StreamSource } from './host-stream.ts'
-import { existing, merged, prefixed, type LogSource } from './log-source.ts'
+import { parsePosition, tracked, type ReadLog } from './log-position.ts'
+import { existing, merged, pieces, type LogSource } from './log-source.ts'
 import type { StreamDialer } from './stream-socket.ts'
 
 /** More are refused with a reason; twice as many are not even answered. */
@@ -18,6 +19,8 @@ export interface StreamsNeeds {
   readonly store: WantedStore
   readonly driver: Pick<SetDriver, 'exec' | 'logs'>
   readonly dialer: StreamDialer
+  /** Versions of the host contract to speak, best first. */
+  readonly contracts: readonly HostContract[]
 }
 
 /** Programs and logs that people look into. They are not state: they end with the connection or the agent. */
@@ -55,7 +58,11 @@ export class Streams {
       abort.abort(new PlatformError('DEADLINE_EXCEEDED', { what: 'dial a stream' })),
     )
     try {
-      const socket = await this.#needs.dialer.dial(request, stream, abort.signal)
+      const socket = await this.#needs.dialer.dial(
+        { ...request, contracts: this.#needs.contracts },
+        stream,
+        abort.signal,
+      )
       timer.cancel()
       await stream.run(socket)
     } catch (error) {
@@ -100,22 +107,23 @@ export class Streams {
   #logs(request: Extract<StreamRequest, { type: 'logs' }>, signal: AbortSignal): LogSource {
     this.#check(request)
     const { setId, container, follow, sinceMs, tail } = request
+    const nowMs = this.#needs.clock.nowMs()
     const options = {
       follow,
       signal,
       ...(sinceMs === null ? {} : { sinceMs }),
       ...(tail === null ? {} : { tail }),
     }
-    if (container !== null) return this.#needs.driver.logs(setId, container, options)
+    const log = (name: string, prefix: string): LogSource => {
+      const read: ReadLog = (asked) => this.#needs.driver.logs(setId, name, asked)
+      const after = parsePosition(request.after, name)
+      return pieces(tracked(read, options, { after, nowMs }), { container: name, prefix })
+    }
+    if (container !== null) return log(container, '')
     const names = this.#needs.store.set(setId)?.containers.map(({ name }) => name) ?? []
     const width = Math.max(...names.map((name) => name.length))
     return merged(
-      names.map((name) =>
-        prefixed(
-          existing(this.#needs.driver.logs(setId, name, options)),
-          `${name.padEnd(width)} | `,
-        ),
-      ),
+      names.map((name) => existing(log(name, `${name.padEnd(width)} | `))),
       follow ? 'arrival' : 'time',
     )
   }

@@ -24,6 +24,8 @@ export interface LogRequest {
 export interface LogEntry extends OutputChunk {
   /** Milliseconds since 1970 at which the engine read it. */
   readonly atMs: number
+  /** The same in nanoseconds, without any rounding. */
+  readonly atNs: bigint
 }
 
 /** The engine writes times of a fixed width, in UTC: `2026-01-02T03:04:05.123456789Z `. */
@@ -72,7 +74,14 @@ function withTime(chunk: OutputChunk): LogEntry {
     throw new DockerError('protocol', 'log entry without a time')
   const atMs = readTime(text, 'log entry')
   if (atMs === null) throw new DockerError('protocol', 'log entry without a time')
-  return { stream: chunk.stream, bytes: chunk.bytes.subarray(TIME_CHARS + 1), atMs }
+  const nanoseconds = BigInt(text.slice(20, 29))
+  return {
+    stream: chunk.stream,
+    bytes: chunk.bytes.subarray(TIME_CHARS + 1),
+    atMs,
+    // Not from `atMs`, where the last nanoseconds of a second round up to the next one.
+    atNs: BigInt(Date.parse(`${text.slice(0, 19)}Z`)) * 1_000_000n + nanoseconds,
+  }
 }
 
 /** Lines, their ends included, of a log without frames. */

@@ -7,7 +7,7 @@ import { z } from 'zod'
  *   POST /host/v1/renew         renewRequest → certificateReply
  *   POST /host/v1/image-token   imageTokenRequest → imageTokenReply
  *   GET  /host/v<N>/session     WebSocket: messages.ts; N is the version that both speak on it (versions.ts)
- *   GET  /host/v1/streams/TOKEN WebSocket: public/stream.ts, opened by `streamRequest` from the server
+ *   GET  /host/v<N>/streams/TOKEN WebSocket: public/stream.ts, opened by `streamRequest` of that version from the server
  */
 export const joinRequest = z.strictObject({
   secret: z.string().max(200),

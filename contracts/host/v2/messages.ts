@@ -11,7 +11,7 @@ import {
 
 /**
  * Version 2: hosts look for each other on the underlay, as a second sign of life beside their sessions, and say for sure
- * how soon they stop what they may no longer run. Everything else is as in version 1.
+ * how soon they stop what they may no longer run; logs can be continued (calls.ts). Everything else is as in version 1.
  */
 
 /**

@@ -6,7 +6,7 @@ import {
   type ProjectId,
   type Random,
 } from '@nubo/base'
-import type { SetCreate, SetState, StreamTicket } from '@nubo/contracts'
+import type { LogPosition, SetCreate, SetState, StreamTicket } from '@nubo/contracts'
 import type {
   OperationRow,
   PortRow,
@@ -310,6 +310,8 @@ function setStreams({ streams }: ComputeDeps, findSet: FindSet) {
         follow: boolean
         sinceMs?: number | undefined
         tail?: number | undefined
+        positions: boolean
+        after?: LogPosition | undefined
       },
     ): StreamTicket => {
       const { set, hostId } = placed(caller, nameOrId, asked.container)
@@ -327,6 +329,8 @@ function setStreams({ streams }: ComputeDeps, findSet: FindSet) {
           follow: asked.follow,
           sinceMs: asked.sinceMs ?? null,
           tail: asked.tail ?? null,
+          positions: asked.positions,
+          after: asked.after ?? null,
         },
       })
     },

@@ -95,8 +95,11 @@ export interface OutputChunk {
 
 /** One line with its end, or a piece of a very long one. */
 export interface LogEntry extends OutputChunk {
-  /** Milliseconds since 1970, with a fraction. */
-  readonly atMs: number
+  /**
+   * Nanoseconds since 1970 at which it was read from the container. Pieces of one long line share theirs; entries of
+   * stdout and stderr may be a little out of order.
+   */
+  readonly atNs: bigint
 }
 
 export interface LogRequest {

@@ -108,9 +108,9 @@ export function logTests(stage: Stage): void {
       return entries.length === 3 && entries
     })
     assert.deepEqual(texts(all), ['one\n', 'two\n', 'three\n'])
-    assert.ok(all.every(({ stream, atMs }) => stream === 'stdout' && atMs > 0))
+    assert.ok(all.every(({ stream, atNs }) => stream === 'stdout' && atNs > 0n))
     assert.deepEqual(texts(await read({ tail: 1 })), ['three\n'])
-    assert.deepEqual(await read({ sinceMs: (all[2]?.atMs ?? 0) + 1 }), [])
+    assert.deepEqual(await read({ sinceMs: Number((all[2]?.atNs ?? 0n) / 1_000_000n) + 1 }), [])
     await stage.driver.removeSet(set.setId)
   })
 

@@ -28,14 +28,14 @@ export class FakeLog {
   }
 
   async *read(request: LogRequest): AsyncGenerator<LogEntry, void, undefined> {
-    const sinceMs = request.sinceMs ?? -Infinity
-    const chosen = this.#entries.filter(({ entry }) => entry.atMs >= sinceMs)
+    const sinceNs = BigInt(Math.ceil(request.sinceMs ?? 0)) * 1_000_000n
+    const chosen = this.#entries.filter(({ entry }) => entry.atNs >= sinceNs)
     const tail = request.tail ?? chosen.length
     let from = tail >= chosen.length ? (chosen[0]?.number ?? this.#next) : this.#next - tail
     for (;;) {
       const change = this.#change.promise
       for (const { entry, number } of this.#entries) {
-        if (number < from || entry.atMs < sinceMs) continue
+        if (number < from || entry.atNs < sinceNs) continue
         from = number + 1
         yield entry
       }

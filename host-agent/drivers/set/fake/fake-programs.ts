@@ -9,7 +9,7 @@ export type FakeProgram =
 
 /** What a program started by `exec` does in the fake. */
 export type FakeExecution =
-  | { readonly does: 'end'; readonly exitCode: number; readonly prints: readonly OutputChunk[] }
+  | { readonly does: 'end'; readonly exitCode: number; readonly prints: Iterable<OutputChunk> }
   /** Writes back what it reads, and ends with its input. */
   | { readonly does: 'echo-input' }
   /** Runs until a signal or a close ends it. */

@@ -151,7 +151,7 @@ export class FakeSetDriver implements SetDriver {
     const entry = {
       stream: 'stdout' as const,
       bytes: Buffer.from(text),
-      atMs: this.#options.clock.nowMs(),
+      atNs: nanoseconds(this.#options.clock.nowMs()),
     }
     this.host.sets.get(setId)?.containers.get(name)?.log.add(entry)
   }
@@ -343,7 +343,7 @@ export class FakeSetDriver implements SetDriver {
     }
     container.log.reopen()
     this.host.tell({ type: 'started', setId, container: spec.name })
-    for (const chunk of program.prints) container.log.add({ ...chunk, atMs })
+    for (const chunk of program.prints) container.log.add({ ...chunk, atNs: nanoseconds(atMs) })
     if (program.does === 'exit') this.#end(setId, container, { exitCode: program.exitCode })
   }
 
@@ -400,4 +400,8 @@ function foundOf(set: FakeSet): FoundSet {
     pausePid: set.pause === 'running' ? set.pid : null,
     containers: containers.toSorted((a, b) => (a.name < b.name ? -1 : 1)),
   }
+}
+
+function nanoseconds(ms: number): bigint {
+  return BigInt(Math.floor(ms)) * 1_000_000n
 }
