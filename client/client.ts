@@ -2,11 +2,13 @@ import type { Clock, Random } from '@nubo/base'
 import {
   api,
   type Image,
+  type LogPosition,
   type Operation,
   type StreamTicket,
   type WatchEvent,
 } from '@nubo/contracts'
 import { ContractError } from './errors.ts'
+import { readLog, refusesPositions, type LogOutput } from './log-stream.ts'
 import { waitForEnd, type WaitOptions } from './operations.ts'
 import {
   specialRoutes,
@@ -14,6 +16,7 @@ import {
   type CallName,
   type CallOptions,
   type CallReply,
+  type CallRequest,
   type Calls,
   type ListItem,
   type ListName,
@@ -63,6 +66,11 @@ export interface Client extends Calls {
   imageImport(upload: Upload, options?: UploadOptions): Promise<Image>
   /** Connects to the server that gave the ticket. See `connectStream`. */
   openStream(ticket: StreamTicket, options?: { signal?: AbortSignal }): Promise<StreamConnection>
+  /** What `setLogs` asks for, continued over losses of servers; see `readLog`. */
+  readSetLog(
+    request: CallRequest<'setLogs'>,
+    options?: { signal?: AbortSignal },
+  ): AsyncGenerator<LogOutput, void, void>
   /** See `waitForEnd`. */
   waitOperation(id: string, options?: WaitOptions): Promise<Operation>
 }
@@ -103,6 +111,12 @@ export function createClient(options: ClientOptions): Client {
   // proof: `call` checks each reply by the schema that CallReply is inferred from
   const typedCall = call as Client['call']
 
+  const openStream: Client['openStream'] = (ticket, { signal } = {}) => {
+    const server = ticketServers.get(ticket) ?? transport.servers.current
+    const webSocket = options.webSocket ?? ((url: string) => new WebSocket(url))
+    return connectStream({ clock: options.clock, webSocket }, streamUrl(server, ticket), signal)
+  }
+
   return {
     ...namedCalls(typedCall),
     call: typedCall,
@@ -115,11 +129,21 @@ export function createClient(options: ClientOptions): Client {
       readWholeList(transport, name, query ?? {}, callOptions) as Promise<ListItem<Name>[]>,
     watch: (query = {}, watchOptions = {}) => watchEvents(transport, query, watchOptions),
     imageImport: (upload, uploadOptions = {}) => uploadImage(transport, upload, uploadOptions),
-    openStream: (ticket, { signal } = {}) => {
-      const server = ticketServers.get(ticket) ?? transport.servers.current
-      const webSocket = options.webSocket ?? ((url: string) => new WebSocket(url))
-      return connectStream({ clock: options.clock, webSocket }, streamUrl(server, ticket), signal)
-    },
+    openStream,
+    readSetLog: (request, { signal } = {}) =>
+      readLog(
+        {
+          clock: options.clock,
+          random: options.random,
+          ask: (after) => askForLog(typedCall, request, { after, signal }),
+          connect: (ticket) => openStream(ticket, signal === undefined ? {} : { signal }),
+          avoid: (ticket) => {
+            const server = ticket === undefined ? undefined : ticketServers.get(ticket)
+            transport.servers.avoid(server ?? transport.servers.current)
+          },
+        },
+        { follow: request.body?.follow === true, signal },
+      ),
     waitOperation: (id, wait = {}) =>
       waitForEnd(
         transport,
@@ -142,6 +166,21 @@ function namedCalls(call: Client['call']): Calls {
     (...args: [never, CallOptions?]) => call(name, ...args),
   ])
   return Object.fromEntries(entries) as Calls // proof: one function per CallName, each bound to its own name
+}
+
+async function askForLog(
+  call: Client['call'],
+  request: CallRequest<'setLogs'>,
+  { after, signal }: { after: LogPosition | undefined; signal: AbortSignal | undefined },
+): Promise<StreamTicket> {
+  try {
+    const body = { ...request.body, positions: true, after }
+    return await call('setLogs', { ...request, body }, { signal })
+  } catch (error) {
+    if (after !== undefined || !refusesPositions(error)) throw error
+    // A server of an older release; its logs end with its connection.
+    return await call('setLogs', request, { signal })
+  }
 }
 
 function streamUrl(server: string, ticket: StreamTicket): string {

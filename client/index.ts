@@ -8,6 +8,7 @@ export {
   UnreachableError,
   type FailedAttempt,
 } from './errors.ts'
+export { type LogOutput } from './log-stream.ts'
 export { hasEnded, type WaitOptions } from './operations.ts'
 export {
   type CallArguments,

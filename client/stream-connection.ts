@@ -6,9 +6,15 @@ import { decodeControl, decodeOutput, encodeStdin, type StreamChunk } from './st
 const OPEN_TIMEOUT_MS = 15_000
 // Returning credit in quarters keeps the sender busy without a message for each frame.
 const CREDIT_STEP_BYTES = STREAM_CREDIT_BYTES / 4
+/** A set has fewer containers, and each is lost once. */
+const LOST_MAX = 64
 
 export type StreamSignal = Extract<StreamControl, { type: 'signal' }>['signal']
 export type StreamEnd = Omit<Extract<StreamControl, { type: 'end' }>, 'type'>
+
+/** What a log carries beside its output. */
+export type LogMark = Extract<StreamControl, { type: 'position' | 'lost' }>
+export type StreamItem = { readonly type: 'output'; readonly chunk: StreamChunk } | LogMark
 
 /** One exec or logs stream. */
 export interface StreamConnection {
@@ -17,6 +23,8 @@ export interface StreamConnection {
    * Ends when the program did, and throws what `ended` rejects with.
    */
   readonly output: AsyncIterable<StreamChunk>
+  /** The same with what stands between it, for a log with positions; to be read instead of `output`. */
+  readonly items: AsyncIterable<StreamItem>
   /** How the program ended. Rejects with StreamError when the connection breaks, ContractError for a bad peer. */
   readonly ended: Promise<StreamEnd>
   /**
@@ -69,8 +77,9 @@ export function connectStream(
 class OpenStream implements StreamConnection {
   readonly ended: Promise<StreamEnd>
   readonly output: AsyncIterable<StreamChunk>
+  readonly items: AsyncIterable<StreamItem>
   readonly #socket: WebSocket
-  readonly #queue: StreamChunk[] = []
+  readonly #queue: StreamItem[] = []
   #queuedBytes = 0
   #consumedBytes = 0
   #unreadInputBytes = 0
@@ -89,7 +98,8 @@ class OpenStream implements StreamConnection {
     })
     // A caller that only reads `output` meets the failure there.
     this.ended.catch(() => undefined)
-    this.output = { [Symbol.asyncIterator]: () => this.#read() }
+    this.items = { [Symbol.asyncIterator]: () => this.#read() }
+    this.output = { [Symbol.asyncIterator]: () => outputOf(this.items) }
     socket.addEventListener('message', ({ data }) => this.#receive(data))
     socket.addEventListener('error', () => this.fail(new StreamError('the stream broke')))
     socket.addEventListener('close', ({ code, reason }) =>
@@ -167,11 +177,24 @@ class OpenStream implements StreamConnection {
       this.#wakeWriter()
       return
     }
+    if (control.type === 'position' || control.type === 'lost') return this.#receiveMark(control)
     if (control.type !== 'end') {
       throw new ContractError(`a server must not send the control message ${control.type}`)
     }
     this.#resolveEnded({ exitCode: control.exitCode, error: control.error })
     this.#finish()
+  }
+
+  /** Positions that follow each other become one, so that marks do not outgrow the output, which is bounded. */
+  #receiveMark(mark: LogMark): void {
+    const last = this.#queue.at(-1)
+    if (mark.type === 'position' && last?.type === 'position') {
+      const containers = { ...last.containers, ...mark.containers }
+      this.#queue[this.#queue.length - 1] = { type: 'position', containers }
+    } else if (this.#queue.filter(({ type }) => type === 'lost').length > LOST_MAX)
+      throw new ContractError('the server sent too much between the output')
+    else this.#queue.push(mark)
+    this.#wakeReader()
   }
 
   #receiveOutput(frame: Uint8Array): void {
@@ -182,16 +205,16 @@ class OpenStream implements StreamConnection {
         `the server sent more than the credit of ${STREAM_CREDIT_BYTES} bytes`,
       )
     }
-    this.#queue.push(chunk)
+    this.#queue.push({ type: 'output', chunk })
     this.#wakeReader()
   }
 
-  async *#read(): AsyncGenerator<StreamChunk, void, void> {
+  async *#read(): AsyncGenerator<StreamItem, void, void> {
     for (;;) {
-      const chunk = this.#queue.shift()
-      if (chunk !== undefined) {
-        yield chunk
-        this.#giveCredit(chunk.bytes.byteLength)
+      const item = this.#queue.shift()
+      if (item !== undefined) {
+        yield item
+        if (item.type === 'output') this.#giveCredit(item.chunk.bytes.byteLength)
         continue
       }
       if (this.#failure !== undefined) throw this.#failure.error
@@ -209,4 +232,8 @@ class OpenStream implements StreamConnection {
     this.#control({ type: 'credit', bytes: this.#consumedBytes })
     this.#consumedBytes = 0
   }
+}
+
+async function* outputOf(items: AsyncIterable<StreamItem>): AsyncGenerator<StreamChunk> {
+  for await (const item of items) if (item.type === 'output') yield item.chunk
 }

@@ -119,7 +119,7 @@ test('exec: a refusal of the host, a lost stream, and a -t without terminal', as
   assert.match(refused.terminal.printed.stderr, /It went wrong\..*\(CONTAINER_START_FAILED\)/)
   const lost = await start(['set', 'exec', '-it', 'web', '--', 'sh'], (socket) => socket.destroy())
   assert.equal(await lost.done, 1)
-  assert.match(lost.terminal.printed.stderr, /\(STREAM_BROKEN\)/)
+  assert.match(lost.terminal.printed.stderr, /cannot be continued.*\(STREAM_BROKEN\)/)
   assert.equal(lost.terminal.rawModes.at(-1), false)
   const piped = await start(['set', 'exec', '-it', 'web', '--', 'sh'], () => undefined, false)
   assert.equal(await piped.done, 2)
@@ -148,6 +148,61 @@ test('logs: the options reach the server, both channels are printed', async () =
   assert.equal(await done, 0)
   assert.deepEqual(terminal.printed, { stdout: 'one\n', stderr: 'two\n' })
   const { sinceMs, ...body } = asked.body as { sinceMs: number }
-  assert.deepEqual(body, { follow: true, tail: 5 })
+  assert.deepEqual(body, { follow: true, tail: 5, positions: true })
   assert.ok(Math.abs(SAMPLE_TIME_MS - 600_000 - sinceMs) < 10_000)
+})
+
+test('logs: a server that dies is followed by the next one; nothing is missing, and --debug tells', async () => {
+  const position = (number: number): string =>
+    JSON.stringify({
+      type: 'position',
+      containers: number === 0 ? {} : { main: { atNs: `${number}`, count: 1 } },
+    })
+  const bodies: unknown[] = []
+  const serverOf = async (serve: (socket: ServerSocket) => void): Promise<ContractServer> => {
+    const server = await startContractServer({
+      handlers: {
+        setLogs: ({ body }) => {
+          bodies.push(body)
+          return ticket
+        },
+        stream: (_, socket) => serve(socket),
+      },
+    })
+    servers.push(server)
+    return server
+  }
+  const dying = await serverOf((socket) => {
+    socket.sendText(position(0))
+    socket.sendBytes(Buffer.from('\u0001one\n'))
+    socket.sendText(position(1))
+    // Not covered by a position yet, so it comes again.
+    socket.sendBytes(Buffer.from('\u0001two\n'))
+    setTimeout(() => socket.destroy(), 20)
+  })
+  const staying = await serverOf((socket) => {
+    socket.sendText(position(0))
+    socket.sendText(JSON.stringify({ type: 'lost', container: 'main' }))
+    socket.sendBytes(Buffer.from('\u0001two\n'))
+    end(socket, null)
+  })
+  for (const debug of [[], ['--debug']]) {
+    const terminal = fakeTerminal({
+      argv: ['set', 'logs', '-f', 'web', ...debug],
+      env: { NUBO_SERVERS: `${dying.url},${staying.url}`, NUBO_TOKEN: 'secret' },
+      isTty: false,
+    })
+    assert.equal(await runCommand(terminal.surroundings), 0)
+    const { stdout, stderr } = terminal.printed
+    assert.equal(stdout, 'one\ntwo\n')
+    assert.match(stderr, /may be missing/)
+    assert.equal(
+      /connection to the server was lost for .*; continued/.test(stderr),
+      debug.length > 0,
+    )
+  }
+  assert.deepEqual(bodies.slice(0, 2), [
+    { follow: true, positions: true },
+    { follow: true, positions: true, after: { main: { atNs: '1', count: 1 } } },
+  ])
 })

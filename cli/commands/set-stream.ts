@@ -1,6 +1,13 @@
 import { once } from 'node:events'
 import type { Command } from 'commander'
-import type { StreamConnection, StreamEnd, StreamSignal } from '@nubo/client'
+import { formatDurationMs, unreachable } from '@nubo/base'
+import type {
+  LogOutput,
+  StreamChunk,
+  StreamConnection,
+  StreamEnd,
+  StreamSignal,
+} from '@nubo/client'
 import type { CommandContext } from '../context.ts'
 import { exitCode, UsageError } from '../errors.ts'
 import type { ForwardedSignal, Surroundings } from '../surroundings.ts'
@@ -9,6 +16,9 @@ import { wholeNumber } from './options.ts'
 
 /** So many interrupts in a row end this program, when the other one does not react. */
 const INTERRUPTS_MAX = 3
+
+/** Shorter gaps are not worth a line. */
+const OUTAGE_TOLD_MS = 3_000
 
 interface ExecOptions {
   interactive?: true
@@ -61,10 +71,22 @@ async function exec(
     if (isInteractive) releases.push(forwardInput(surroundings, stream, isTty))
     const end = await pumpOutput(surroundings, stream)
     context.exitCode = await exitCodeOf(end)
+  } catch (error) {
+    throw await lostProgram(error)
   } finally {
     for (const release of releases.reverse()) release()
     stream.close()
   }
+}
+
+/** Unlike a log, a program that runs cannot be continued: its host ends it when nobody hears it any more. */
+async function lostProgram(error: unknown): Promise<unknown> {
+  const { StreamError } = await import('@nubo/client')
+  if (!(error instanceof StreamError)) return error
+  return new StreamError(
+    'The stream to the program ended before the program did; it cannot be continued, and its host ends it.',
+    error,
+  )
 }
 
 interface LogsOptions {
@@ -88,7 +110,7 @@ export function defineLogs(set: Command, context: CommandContext): void {
       const sinceMs =
         options.since === undefined ? undefined : sinceOf(options.since, surroundings.clock.nowMs())
       const client = await context.connect()
-      const ticket = await client.setLogs({
+      const log = client.readSetLog({
         params: { id },
         query: context.inProject,
         body: {
@@ -98,14 +120,29 @@ export function defineLogs(set: Command, context: CommandContext): void {
           tail: options.tail,
         },
       })
-      const stream = await client.openStream(ticket)
-      try {
-        const end = await pumpOutput(surroundings, stream)
-        if (end.error !== null) await exitCodeOf(end)
-      } finally {
-        stream.close()
-      }
+      for await (const told of log) await print(context, told)
     })
+}
+
+async function print({ surroundings, options }: CommandContext, told: LogOutput): Promise<void> {
+  const { stderr } = surroundings
+  switch (told.type) {
+    case 'output':
+      return write(surroundings, told.chunk)
+    case 'continued':
+      if (options.debug === true || told.outageMs >= OUTAGE_TOLD_MS)
+        stderr.write(
+          `… the connection to the server was lost for ${formatDurationMs(told.outageMs)}; continued\n`,
+        )
+      return
+    case 'lost':
+      stderr.write(
+        `… some of what ${told.container} printed while the connection was lost may be missing: its log was begun anew\n`,
+      )
+      return
+    default:
+      return unreachable(told)
+  }
 }
 
 /** '10m' before now, or a moment. */
@@ -121,14 +158,19 @@ function sinceOf(text: string, nowMs: number): number {
 
 /** Writes at the pace of the terminal or pipe; the stream's credit slows the program down. */
 async function pumpOutput(
-  { stdout, stderr }: Surroundings,
+  surroundings: Surroundings,
   stream: StreamConnection,
 ): Promise<StreamEnd> {
-  for await (const { channel, bytes } of stream.output) {
-    const target = channel === 'stdout' ? stdout : stderr
-    if (!target.write(bytes)) await once(target, 'drain')
-  }
+  for await (const chunk of stream.output) await write(surroundings, chunk)
   return stream.ended
+}
+
+async function write(
+  { stdout, stderr }: Surroundings,
+  { channel, bytes }: StreamChunk,
+): Promise<void> {
+  const target = channel === 'stdout' ? stdout : stderr
+  if (!target.write(bytes)) await once(target, 'drain')
 }
 
 async function exitCodeOf(end: StreamEnd): Promise<number> {
