@@ -73,6 +73,7 @@ export function webSocketStreamDialer(identity: () => Identity): StreamDialer {
         bytesMax: STREAM_FRAME_BYTES_MAX,
         contracts,
         signal,
+        orElse: ', or does not wait for this stream any more',
         // The server may speak with the first packet, so these listen before it is open.
         onSocket: (made) => {
           made.on('message', (message, isBinary) => {
@@ -108,6 +109,8 @@ async function dialNewest(options: {
   contracts: readonly HostContract[]
   signal: AbortSignal
   onSocket?: (socket: WebSocket) => void
+  /** What a 404 may mean as well. */
+  orElse?: string
 }): Promise<{ socket: WebSocket; contract: HostContract }> {
   const { server, secureContext, contracts, signal, bytesMax } = options
   for (const contract of contracts) {
@@ -129,7 +132,7 @@ async function dialNewest(options: {
     'HOST_UNREACHABLE',
     { server, contracts: contracts.join(', ') },
     {
-      message: `The server ${server} speaks no version of the host contract that this agent knows.`,
+      message: `The server ${server} speaks no version of the host contract that this agent knows${options.orElse ?? ''}.`,
     },
   )
 }

@@ -108,9 +108,11 @@ test('the server that only has the host dies: an open stream goes on, and new on
 test('the server of the client dies or stops: exec ends with a clear error, and its program ends', async (t) => {
   const ended: number[] = []
   let started = 0
+  // Of a size as real ones have: a quarter of a million frames of one byte would keep this process busy for seconds.
+  const bytes = Buffer.alloc(16 * 1024, 'x')
   function* endless(number: number) {
     try {
-      for (;;) yield { stream: 'stdout' as const, bytes: Buffer.from('x') }
+      for (;;) yield { stream: 'stdout' as const, bytes }
     } finally {
       ended.push(number)
     }
@@ -263,6 +265,15 @@ async function printedBy(client: Client): Promise<LogOutput[]> {
   for await (const one of client.readSetLog({ params: { id: 'web' }, body: {} })) told.push(one)
   return told
 }
+
+test('a log much larger than the credit comes whole and in order, also an entry that alone is larger', async (t) => {
+  const { region, host, setId, clientOf } = await open(t, { server: 1 })
+  const entries = Array.from({ length: 100 }, (_, at) => `${at}`.padEnd(16 * 1024 - 1, '.') + '\n')
+  entries.splice(50, 0, 'L'.repeat(STREAM_CREDIT_BYTES + 100_000))
+  for (const text of entries) host.simulated.setDriver.print(setId, 'main', text)
+  const told = await printedBy(clientOf(region.server(0).url))
+  assert.ok(textOf(told) === entries.join(''))
+})
 
 function textOf(told: readonly LogOutput[]): string {
   return told
