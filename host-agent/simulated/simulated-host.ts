@@ -41,6 +41,8 @@ export interface SimulatedHostOptions {
   readonly underlay?: FakeUnderlay
   /** `absent`: nothing ends its sets if the agent does not, and it says so. */
   readonly guard?: 'runs' | 'absent'
+  /** What the guard looks at, if it shall not share the agent's clock, which can stop with the agent. */
+  readonly guardOn?: { readonly clock: Clock; readonly disk: Disk }
   readonly sets?: Omit<FakeSetDriverOptions, 'clock'>
 }
 
@@ -58,7 +60,6 @@ const noReserve: HostResources = { cpuMillis: 0, memoryBytes: 0, diskBytes: 0 }
  */
 export class SimulatedHost {
   readonly hostId: string
-  readonly disk: Disk
   /** What the container engine holds; faults are made here and on `setDriver`. */
   readonly setHost = new FakeSetHost()
   /** The switch under the driver; faults are made here. */
@@ -66,15 +67,21 @@ export class SimulatedHost {
   /** Ends what outlives the lease, as a process of its own does on a real host. */
   readonly guard: SimulatedGuard
   readonly #options: SimulatedHostOptions
+  readonly #ownDisk = new MemoryDisk()
   #boots = 1
   #life: Life | undefined
 
   constructor(options: SimulatedHostOptions) {
     this.#options = options
     this.hostId = options.hostId
-    this.disk = options.disk ?? new MemoryDisk()
-    this.guard = new SimulatedGuard({ ...options, disk: this.disk, setHost: this.setHost })
+    const { clock, disk } = options.guardOn ?? { clock: options.clock, disk: this.disk }
+    this.guard = new SimulatedGuard({ clock, disk, setHost: this.setHost })
     this.#bootGuard()
+  }
+
+  /** Asked of the options anew by each life of the agent, as clock and connector are: each can be given its own. */
+  get disk(): Disk {
+    return this.#options.disk ?? this.#ownDisk
   }
 
   /** The agent, while it runs. */
@@ -136,10 +143,12 @@ export class SimulatedHost {
   /** Everything on the host ends; only the disk is left. `start` is the next boot. */
   async powerOff(): Promise<void> {
     this.guard.kill()
-    await this.crash()
+    const crashed = this.crash()
+    // At once, not when the agent has come to its end: nothing that it still does may find an engine.
     const { clock } = this.#options
     new FakeSetDriver({ clock }, this.setHost).powerOff()
     this.switchHardware.disconnect()
+    await crashed
   }
 
   /** The next boot, with engines and agent. */

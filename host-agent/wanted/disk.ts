@@ -40,6 +40,10 @@ export class MemoryDisk implements Disk {
     return [...(this.#kinds.get(kind) ?? [])].map(([key, value]) => ({ kind, key, value }))
   }
 
+  kinds(): readonly string[] {
+    return [...this.#kinds.keys()]
+  }
+
   write(changes: readonly DiskChange[]): void {
     for (const change of changes) {
       if (change.type === 'clear') this.#kinds.delete(change.kind)
