@@ -1,53 +1,78 @@
-import { isPlatformError, pick, integerBelow } from '@nubo/base'
-import { checkAlways, checkAtRest } from './invariants.ts'
-import { SimulatedRegion } from './simulated-region.ts'
+import { inflict, healAll } from './faults.ts'
+import { checkAlways, checkWorlds, unrest, type Watched } from './invariants.ts'
+import { Model } from './model.ts'
+import { Observer } from './observer.ts'
+import { describe, hostName, rackOf, SERVERS, type Action, type Plan } from './plan.ts'
+import { SimulatedRegion, type Answer, type HostShape } from './simulated-region.ts'
+import type { SimulatedServer } from './simulated-server.ts'
+import { violationOf, type Violation } from './violation.ts'
 
-/** What may happen next, and how often in comparison. */
-const steps: readonly {
-  readonly weight: number
-  readonly act: (region: SimulatedRegion, history: string[]) => Promise<void>
-}[] = [
-  { weight: 30, act: createSet },
-  { weight: 14, act: removeSet },
-  { weight: 6, act: (region, history) => changeSet(region, history, 'setStop') },
-  { weight: 6, act: (region, history) => changeSet(region, history, 'setStart') },
-  { weight: 4, act: (region, history) => changeSet(region, history, 'setRestart') },
-  { weight: 6, act: crashAgent },
-  { weight: 6, act: cutSession },
-  { weight: 3, act: partition },
-  { weight: 3, act: powerCycle },
-  { weight: 3, act: killServer },
-  { weight: 5, act: endContainer },
-]
+/** Within this time after faults have stopped everything is as wanted: the slowest rule is a deadline of 120 s. */
+const REST_LIMIT_MS = 240_000
+const REST_LOOK_MS = 5_000
+/** Then it stays so. */
+const STAYS_MS = 15_000
+/** Worlds are compared with the tables after each so many steps. */
+const COMPARE_STEPS = 12
+const MEBIBYTE = 2 ** 20
 
-/** Runs one seed: faults and changes, then quiet, then the checks. Throws with the history that led there. */
-export async function runScenario(
-  seed: number,
-  options: { steps: number; hosts: number },
-): Promise<{ history: string[] }> {
+export interface Outcome {
+  /** Undefined: everything held. */
+  readonly violation: Violation | undefined
+  readonly history: readonly string[]
+  /** How often hosts were fenced, containers started in a later epoch, and brakes changed. */
+  readonly seen: Observer['seen']
+  /** How much time passed in the simulation. */
+  readonly simulatedMs: number
+  /** A fingerprint of everything that happened, and how many things that were. */
+  readonly digest: string
+  readonly events: number
+  readonly lines: readonly string[] | undefined
+}
+
+/** Runs one plan: faults and changes, then quiet, then the checks. The same plan gives the same outcome, byte for byte. */
+export async function runPlan(plan: Plan, options: { keepTrace?: boolean } = {}): Promise<Outcome> {
   const history: string[] = []
-  const region = await SimulatedRegion.start(seed, { hosts: options.hosts })
+  const region = await SimulatedRegion.start({ seed: plan.seed, hosts: hostsOf(plan), ...options })
+  let violation: Violation | undefined
+  let seen: Observer['seen'] = { fencings: 0, moves: 0, brakes: 0 }
   try {
-    await prepare(region)
-    const total = steps.reduce((sum, step) => sum + step.weight, 0)
-    for (let count = 0; count < options.steps; count++) {
-      let draw = integerBelow(region.random, total)
-      const step = steps.find(({ weight }) => (draw -= weight) < 0)
-      await step?.act(region, history)
-      await region.clock.advance(region.random.fraction() * 400)
-      checkAlways(region)
-    }
-    await heal(region, history)
-    await checkAtRest(region)
-    return { history }
-  } catch (cause) {
-    throw new Error(`seed ${seed} fails after:\n  ${history.join('\n  ')}`, { cause })
+    await prepare(region, plan)
+    const model = new Model(() => region.clock.monotonicMs())
+    const observer = new Observer(region)
+    seen = observer.seen
+    const watched: Watched = { region, observer, model }
+    await act(watched, plan, history)
+    note(region, history, 'faults stop')
+    await healAll(region)
+    await untilRest(watched)
+  } catch (error) {
+    violation = violationOf(error)
+    note(region, history, violation.message)
   } finally {
     await region.stop()
   }
+  return {
+    violation,
+    history,
+    seen,
+    simulatedMs: region.clock.monotonicMs(),
+    events: region.trace.count,
+    digest: region.trace.digest(),
+    lines: region.trace.lines,
+  }
 }
 
-async function prepare(region: SimulatedRegion): Promise<void> {
+function hostsOf(plan: Plan): HostShape[] {
+  return Array.from({ length: plan.hosts }, (_none, index) => ({
+    name: hostName(index),
+    rack: `rack-${1 + rackOf(index)}`,
+    cpuMillis: 16_000,
+    memoryBytes: plan.hostMemoryMib * MEBIBYTE,
+  }))
+}
+
+async function prepare(region: SimulatedRegion, plan: Plan): Promise<void> {
   await region.call('networkCreate', { body: { name: 'net', cidr: '10.1.0.0/16' } })
   await region.call('subnetCreate', {
     body: { network: 'net', name: 'small', cidr: '10.1.1.0/28' },
@@ -56,154 +81,116 @@ async function prepare(region: SimulatedRegion): Promise<void> {
     body: { network: 'net', name: 'large', cidr: '10.1.2.0/24' },
   })
   await region.clock.advance(3_000)
-}
-
-/** Refusals are answers too: the caller raced with a removal, took a name, or found no address. */
-async function attempt(
-  history: string[],
-  text: string,
-  work: () => Promise<unknown>,
-): Promise<void> {
-  try {
-    await work()
-    history.push(text)
-  } catch (error) {
-    if (!isPlatformError(error)) throw error
-    history.push(`${text}: ${error.code}`)
+  if (!plan.hasPowerControl) return
+  for (const { name } of region.hosts) {
+    const body = { redfish: 'http://127.0.0.1:1/redfish/v1/Systems/1', user: 'nubo', password: 'x' }
+    await region.call('hostPowerSet', { params: { id: name }, body })
   }
 }
 
-async function createSet(region: SimulatedRegion, history: string[]): Promise<void> {
-  const name = `set-${integerBelow(region.random, 25)}`
-  const subnet = region.random.fraction() < 0.5 ? 'small' : 'large'
-  const recovery = region.random.fraction() < 0.3 ? 'elsewhere' : 'local'
-  const containers = Array.from({ length: 1 + integerBelow(region.random, 3) }, (_none, index) => ({
-    name: `c${index}`,
-    index,
-    image: 'web',
-  }))
-  const server = pick(
-    region.random,
-    region.servers.filter((one) => one.isUp),
-  )
-  await attempt(history, `create ${name} in ${subnet}`, () =>
-    region.call(
-      'setCreate',
-      {
-        body: {
-          name,
-          network: 'net',
-          subnet,
-          recovery,
-          containers,
-          cpuMillis: 200,
-          memoryBytes: 64 * 2 ** 20,
-        },
-      },
-      server,
-    ),
-  )
+function note(region: SimulatedRegion, history: string[], text: string): void {
+  history.push(`${(region.clock.monotonicMs() / 1_000).toFixed(3).padStart(9)} ${text}`)
 }
 
-async function anySet(region: SimulatedRegion): Promise<string | undefined> {
-  const { items } = await region.call('setList')
-  return pick(region.random, items)?.name
-}
-
-async function removeSet(region: SimulatedRegion, history: string[]): Promise<void> {
-  const name = await anySet(region)
-  if (name !== undefined)
-    await attempt(history, `remove ${name}`, () =>
-      region.call('setRemove', { params: { id: name } }),
-    )
-}
-
-async function changeSet(
-  region: SimulatedRegion,
-  history: string[],
-  verb: 'setStop' | 'setStart' | 'setRestart',
-): Promise<void> {
-  const name = await anySet(region)
-  if (name !== undefined)
-    await attempt(history, `${verb} ${name}`, () => region.call(verb, { params: { id: name } }))
-}
-
-function anyHost(region: SimulatedRegion): string {
-  return pick(region.random, [...region.hosts.keys()]) ?? ''
-}
-
-async function crashAgent(region: SimulatedRegion, history: string[]): Promise<void> {
-  const name = anyHost(region)
-  const host = region.hosts.get(name)
-  if (host?.isRunning !== true) return
-  history.push(`agent of ${name} crashes`)
-  await waitFor(region, host.crash())
-  await region.clock.advance(region.random.fraction() * 3_000)
-  host.start()
-}
-
-function cutSession(region: SimulatedRegion, history: string[]): Promise<void> {
-  const name = anyHost(region)
-  history.push(`connection of ${name} is cut`)
-  region.cutSession(name)
-  return Promise.resolve()
-}
-
-function partition(region: SimulatedRegion, history: string[]): Promise<void> {
-  const name = anyHost(region)
-  const forMs = region.random.fraction() * 20_000
-  history.push(`${name} is cut off for ${Math.round(forMs)} ms`)
-  region.cut(name)
-  region.clock.after(forMs, () => region.heal(name))
-  return Promise.resolve()
-}
-
-async function powerCycle(region: SimulatedRegion, history: string[]): Promise<void> {
-  const name = anyHost(region)
-  const host = region.hosts.get(name)
-  if (host?.isRunning !== true) return
-  history.push(`${name} loses power`)
-  await waitFor(region, host.powerOff())
-  await region.clock.advance(region.random.fraction() * 15_000)
-  host.powerOn()
-}
-
-async function killServer(region: SimulatedRegion, history: string[]): Promise<void> {
-  const server = pick(region.random, region.servers)
-  if (server === undefined || region.servers.some((one) => !one.isUp)) return
-  history.push(`${server.name} is killed`)
-  region.killServer(server)
-  await region.clock.advance(region.random.fraction() * 5_000)
-  await region.startServer(server)
-}
-
-function endContainer(region: SimulatedRegion, history: string[]): Promise<void> {
-  const name = anyHost(region)
-  const host = region.hosts.get(name)
-  const [setId, set] = pick(region.random, [...(host?.setHost.sets ?? [])]) ?? []
-  const container = pick(region.random, [...(set?.containers.keys() ?? [])])
-  if (host?.isRunning !== true || setId === undefined || container === undefined)
-    return Promise.resolve()
-  history.push(`a container of ${set?.spec.name} on ${name} ends`)
-  host.setDriver.endContainer(setId, container, { exitCode: 1 })
-  return Promise.resolve()
-}
-
-/** Faults stop; everything gets the time that the slowest rule needs (operations end by their deadline of 120 s). */
-async function heal(region: SimulatedRegion, history: string[]): Promise<void> {
-  history.push('faults stop')
-  for (const [name, host] of region.hosts) {
-    region.heal(name)
-    host.start()
+async function act(watched: Watched, plan: Plan, history: string[]): Promise<void> {
+  const { region } = watched
+  const beganAtMs = region.clock.monotonicMs()
+  for (const [index, { atMs, action }] of plan.steps.entries()) {
+    await region.clock.advance(Math.max(0, beganAtMs + atMs - region.clock.monotonicMs()))
+    checkAlways(watched)
+    note(region, history, describe(action))
+    perform(watched, action)
+    if (index % COMPARE_STEPS === COMPARE_STEPS - 1) await checkWorlds(watched, false)
   }
-  for (const server of region.servers) await region.startServer(server)
-  await region.clock.advance(150_000)
 }
 
-async function waitFor(region: SimulatedRegion, work: Promise<void>): Promise<void> {
-  let isDone = false
-  void work.finally(() => {
-    isDone = true
-  })
-  await region.clock.advanceUntil(() => isDone, 60_000)
+function perform(watched: Watched, action: Action): void {
+  switch (action.do) {
+    case 'create':
+    case 'remove':
+    case 'stop':
+    case 'start':
+    case 'restart':
+      return change(watched, action)
+    default:
+      return inflict(watched.region, watched.observer, action)
+  }
+}
+
+type Change = Extract<Action, { do: 'create' | 'remove' | 'stop' | 'start' | 'restart' }>
+
+/** Callers do not wait for each other. */
+function change(watched: Watched, action: Change): void {
+  const { region, observer } = watched
+  const first = region.servers[action.server % SERVERS]
+  const second = region.servers[(action.server + 1) % SERVERS]
+  if (first === undefined || second === undefined) return
+  const ask = (server: SimulatedServer): Promise<Answer<unknown>> =>
+    askOnce(watched, action, server)
+  const asked =
+    action.manner === 'twice'
+      ? Promise.all([ask(first), ask(second)])
+      : ask(first).then((answer) =>
+          action.manner === 'retries' && answer.at === 'unknown' ? ask(second) : answer,
+        )
+  asked.catch((error: unknown) => observer.reportDefect(error))
+}
+
+async function askOnce(
+  { region, model }: Watched,
+  action: Change,
+  server: SimulatedServer,
+): Promise<Answer<unknown>> {
+  const { name } = action
+  if (action.do === 'create') {
+    const begun = model.creating(name)
+    const answer = await region.request('setCreate', { body: setBody(action) }, server)
+    model.created(begun, answer)
+    return answer
+  }
+  const verb = action.do
+  const underWay = model.changing(verb, name)
+  const answer = await region.request(routeOf[verb], { params: { id: name } }, server)
+  model.changed({ verb, name, underWay }, answer)
+  return answer
+}
+
+const routeOf = {
+  remove: 'setRemove',
+  stop: 'setStop',
+  start: 'setStart',
+  restart: 'setRestart',
+} as const
+
+function setBody(action: Extract<Action, { do: 'create' }>): object {
+  return {
+    name: action.name,
+    network: 'net',
+    subnet: action.subnet,
+    recovery: action.recovery,
+    containers: Array.from({ length: action.containers }, (_none, index) => ({
+      name: `c${index}`,
+      index,
+      image: 'web',
+    })),
+    cpuMillis: 200,
+    memoryBytes: action.memoryMib * MEBIBYTE,
+  }
+}
+
+/** Everything comes to rest in time, and stays at rest. */
+async function untilRest(watched: Watched): Promise<void> {
+  const { clock } = watched.region
+  const limitMs = clock.monotonicMs() + REST_LIMIT_MS
+  for (;;) {
+    await clock.advance(REST_LOOK_MS)
+    // What must never be is no unrest that passes.
+    watched.observer.check()
+    const trouble = await unrest(watched)
+    if (trouble === undefined) break
+    if (clock.monotonicMs() >= limitMs) throw trouble
+  }
+  await clock.advance(STAYS_MS)
+  const trouble = await unrest(watched)
+  if (trouble !== undefined) throw trouble
 }

@@ -1,33 +1,47 @@
-import { newId, seededRandom, VirtualClock, type Clock, type Random } from '@nubo/base'
-import { api, type Route } from '@nubo/contracts'
-import {
-  bootstrapRegion,
-  createRegion,
-  databaseHostCommands,
-  type CertificateAuthority,
-  type HostChannel,
-  type ImageRegistry,
-  type Region,
-  type Tables,
-} from '@nubo/control-plane'
-import {
-  createSimulatedHost,
-  type ChannelHandlers,
-  type ServerChannel,
-  type SimulatedHost,
-} from '@nubo/host-agent'
-import { HOST_CONTRACT_LATEST, type HostContract } from '@nubo/contracts/host'
-import { Encoded, silentLog, type Database, type ProcessStatus } from '@nubo/runtime'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { isPlatformError, newId, seededRandom, VirtualClock, type Random } from '@nubo/base'
+import { api, type Route } from '@nubo/contracts'
+import { HOST_CONTRACT_LATEST, type HostContract } from '@nubo/contracts/host'
+import { bootstrapRegion, type CertificateAuthority, type Tables } from '@nubo/control-plane'
+import {
+  FakeUnderlay,
+  type ChannelHandlers,
+  type ServerChannel,
+  type ServerConnector,
+} from '@nubo/host-agent'
+import { Encoded, type Database } from '@nubo/runtime'
 import type { z } from 'zod'
+import { HostMachine } from './host-machine.ts'
+import { SimulatedNetwork } from './network.ts'
 import { SharedPglite } from './pglite-database.ts'
+import { serverName, SERVERS } from './plan.ts'
+import { SimulatedProcess, type MachineClock } from './process.ts'
+import {
+  createSimulatedRegion,
+  SERVER_ADDRESSES,
+  type SimulatedServer,
+} from './simulated-server.ts'
+import { SimulatedPower } from './simulated-power.ts'
+import { Trace } from './trace.ts'
 
 const migrationsFolder = new URL('../../control-plane/migrations', import.meta.url).pathname
+const CONNECT_DELAY_MAX_MS = 8
+/** A first packet that was lost is sent again. */
+const CONNECT_RETRY_MS = 1_000
+/** A caller that has no answer by then gives up. */
+const CALLER_TIMEOUT_MS = 15_000
+/** Clocks of one data centre are this far apart, and run this much faster or slower than true time. */
+const CLOCK_OFFSET_MAX_MS = 2_000
+const CLOCK_DRIFT_MAX = 1e-4
 
-/** A message takes this long at most; each takes another time, but no message overtakes another of its connection. */
-const MESSAGE_DELAY_MAX_MS = 8
+/** What came of a request to the public API, as its caller sees it. */
+export type Answer<Value> =
+  | { readonly at: 'answered'; readonly value: Value }
+  | { readonly at: 'refused'; readonly code: string }
+  /** It may have happened, or not, or may happen yet. */
+  | { readonly at: 'unknown'; readonly why: string }
 
 /** A stream of randomness of its own for each part, so that one part's draws do not move another's. */
 function streamOf(seed: number, name: string): Random {
@@ -36,251 +50,259 @@ function streamOf(seed: number, name: string): Random {
   return seededRandom(hash)
 }
 
-export interface SimulatedServer {
+export interface HostShape {
   readonly name: string
-  readonly address: string
-  region: Region
-  isUp: boolean
-  kill: () => void
+  readonly rack: string
+  readonly zone?: string
+  readonly cpuMillis: number
+  readonly memoryBytes: number
+}
+
+export interface RegionOptions {
+  readonly seed: number
+  readonly hosts: readonly HostShape[]
+  /** Otherwise whoever asked starts them; true if absent. */
+  readonly startsAgents?: boolean
+  readonly keepTrace?: boolean
 }
 
 /**
  * A whole region under one seed: two server processes on one database in memory, hosts with real agents and fake
- * engines, messages that take their time, and a clock that moves only when told to.
+ * engines, a network, and a clock that moves only when told to. What breaks is in `faults.ts`.
  */
 export class SimulatedRegion {
   readonly clock: VirtualClock
-  readonly random: Random
+  readonly trace: Trace
+  readonly network: SimulatedNetwork
   readonly servers: SimulatedServer[] = []
-  readonly hosts = new Map<string, SimulatedHost>()
+  readonly hosts: HostMachine[] = []
+  readonly power: SimulatedPower
+  readonly #underlay: FakeUnderlay
+  /** Until when nobody could be expected to serve; kept by whoever makes faults. */
+  disturbedUntilMs = 0
+  /** Told of each server process that starts, before it does. */
+  onServer: (server: SimulatedServer) => void = () => undefined
   readonly #seed: number
-  readonly #shared: SharedPglite
   readonly #serials = new Map<string, string>()
-  readonly #links = new Map<string, Set<() => void>>()
-  readonly #cut = new Set<string>()
   readonly #folder = mkdtempSync(join(tmpdir(), 'nt-sim-'))
+  #database: SharedPglite | undefined
   #token = ''
   #lives = 0
 
-  private constructor(seed: number, shared: SharedPglite) {
-    this.#seed = seed
-    this.#shared = shared
-    this.random = streamOf(seed, 'scenario')
+  private constructor(options: RegionOptions) {
+    this.#seed = options.seed
     this.clock = new VirtualClock({ settle: () => this.#settle() })
+    this.trace = new Trace(this.clock, options.keepTrace === true)
+    this.network = new SimulatedNetwork(this.clock, this.trace)
+    this.power = new SimulatedPower(this, streamOf(options.seed, 'power'))
+    this.#underlay = new FakeUnderlay(this.clock)
+    this.#underlay.passes = (from, to) => {
+      const [a, b] = [this.#machineAt(from), this.#machineAt(to)]
+      return a !== undefined && b !== undefined && this.canProbe(a, b)
+    }
   }
 
-  static async start(seed: number, options: { hosts: number }): Promise<SimulatedRegion> {
-    const region = new SimulatedRegion(seed, await SharedPglite.open(migrationsFolder))
+  static async start(options: RegionOptions): Promise<SimulatedRegion> {
+    const region = new SimulatedRegion(options)
+    region.#database = await SharedPglite.open(migrationsFolder, {
+      base: region.clock,
+      random: streamOf(options.seed, 'database'),
+      trace: region.trace,
+    })
     await region.#bootstrap()
-    for (const name of ['s1', 's2']) {
-      const server: SimulatedServer = {
-        name,
-        address: `${name}:1`,
-        ...region.#newServer(name),
-        isUp: false,
-      }
+    for (let index = 0; index < SERVERS; index++) {
+      const name = serverName(index)
+      const server = region.#newServer(name, region.#machineClock(name))
       region.servers.push(server)
-      await region.startServer(server)
+      await region.during(region.startServer(server))
     }
-    for (let index = 1; index <= options.hosts; index++)
-      await region.#addHost(`h${index}`, `rack-${1 + (index % 2)}`)
+    for (const host of options.hosts) await region.#addHost(host, options.startsAgents !== false)
     return region
   }
 
-  database(): Database<Tables> {
-    return this.#shared.connect()
+  get database(): SharedPglite {
+    if (this.#database === undefined) throw new Error('the region has not started')
+    return this.#database
+  }
+
+  get seed(): number {
+    return this.#seed
+  }
+
+  /** For looking at the tables from outside. */
+  observer(): Database<Tables> {
+    return this.database.connect()
   }
 
   async stop(): Promise<void> {
-    for (const host of this.hosts.values()) await this.#during(host.close())
-    for (const server of this.servers) if (server.isUp) await this.#during(server.region.stop())
-    await this.#shared.close()
+    for (const host of this.hosts) host.killAgent()
+    for (const server of this.servers) server.process.die()
+    await this.database.close()
     rmSync(this.#folder, { recursive: true, force: true })
+  }
+
+  /** Whether a question on the underlay gets from one agent to another: its answer goes the same way back. */
+  canProbe(from: HostMachine, to: HostMachine): boolean {
+    return (
+      [from, to].every(({ isPowered, agent }) => isPowered && agent.isAlive && !agent.isPaused) &&
+      !this.network.isBlocked(`underlay/${from.name}`, `underlay/${to.name}`)
+    )
+  }
+
+  #machineAt(address: string): HostMachine | undefined {
+    return this.hosts.find(({ vtepAddress }) => address.startsWith(`${vtepAddress}:`))
   }
 
   // ---- Servers
 
-  #newServer(name: string): { region: Region; kill: () => void } {
-    const life = { dead: false }
-    const clock = mortalClock(this.clock, life)
-    const database = this.#shared.connect<Tables>(() => life.dead)
-    const random = streamOf(this.#seed, `${name}/${++this.#lives}`)
-    const region = createRegion({
-      database,
-      clock,
-      random,
-      log: silentLog,
-      about: { region: 'sim', serverName: name, version: 'sim' },
-      hostContract: { address: `${name}:1`, servers: ['s1:1', 's2:1'] },
-      hostCommands: databaseHostCommands(database),
-      probeKey: '7'.repeat(64),
-      certificates: this.#certificates(clock),
-      registry: emptyRegistry,
-      registryTokens: {
-        issue: () => ({ token: 'simulated', expiresAtMs: clock.nowMs() + 60_000 }),
-      },
-      importLock: {
-        whileImporting: (work) => work(new AbortController().signal),
-        whileCollecting: () => Promise.resolve(true),
-      },
-      uploadFolder: join(this.#folder, name),
-      overcommit: { cpu: 4, memory: 1 },
-      processStatus: unwatchedProcess,
-      reserveHosts: 0,
-    })
-    const kill = (): void => {
-      life.dead = true
-      void database.close()
-    }
-    return { region, kill }
+  #machineClock(name: string): MachineClock {
+    const random = streamOf(this.#seed, `clock/${name}`)
+    const around = (max: number): number => (random.fraction() * 2 - 1) * max
+    return { offsetMs: around(CLOCK_OFFSET_MAX_MS), rate: 1 + around(CLOCK_DRIFT_MAX) }
   }
 
+  #newServer(name: string, machine: MachineClock): SimulatedServer {
+    const process = new SimulatedProcess({ name, base: this.clock, trace: this.trace, machine })
+    const region = createSimulatedRegion({
+      name,
+      process,
+      database: this.database,
+      random: streamOf(this.#seed, `${name}/${++this.#lives}`),
+      certificates: this.#certificates(),
+      folder: join(this.#folder, name),
+      extra: { power: this.power.controlFor(process) },
+    })
+    return {
+      name,
+      address: `${name}:1`,
+      clock: machine,
+      process,
+      region,
+      isUp: false,
+      isStarting: false,
+    }
+  }
+
+  /** Starts its first process, or the next one if that has died. A start that fails is tried again, as by a service manager. */
   async startServer(server: SimulatedServer): Promise<void> {
-    if (server.isUp) return
-    Object.assign(server, this.#newServer(server.name))
-    await this.#during(server.region.start())
-    server.isUp = true
+    // One that is on its way up either comes up or dies and is started anew.
+    if (server.isUp || server.isStarting) return
+    if (!server.process.isAlive) Object.assign(server, this.#newServer(server.name, server.clock))
+    const { process, region } = server
+    this.onServer(server)
+    server.isStarting = true
+    process.onDeath(() => void (server.isStarting = false))
+    try {
+      await region.start()
+      server.isStarting = false
+      if (process.isAlive) server.isUp = true
+    } catch (error) {
+      this.trace.add(server.name, `could not start: ${String(error)}`)
+      this.killServer(server)
+      this.clock.after(1_000, () => void this.startServer(server))
+    }
   }
 
   /** As kill -9 does: timers never fire again, transactions are rolled back, connections end. */
   killServer(server: SimulatedServer): void {
-    if (!server.isUp) return
+    if (!server.process.isAlive) return
     server.isUp = false
-    server.kill()
-    for (const end of this.#links.get(server.address) ?? []) end()
-    this.#links.delete(server.address)
+    server.process.die()
+    this.network.closeAll(server.process)
   }
 
   // ---- Hosts
 
-  async #addHost(name: string, rack: string): Promise<void> {
+  async #addHost(shape: HostShape, startsAgent: boolean): Promise<void> {
     const [server] = this.servers
     if (server === undefined) throw new Error('there is no server')
-    const { token } = await this.call('hostInvite', { body: { name, rack } })
+    const { name, rack, zone } = shape
+    const index = this.hosts.length
+    const { token } = await this.call('hostInvite', {
+      body: { name, rack, ...(zone === undefined ? {} : { zone }) },
+    })
+    // proof: what the call above made
     const { secret } = JSON.parse(
       Buffer.from(token.slice('nubo-join-'.length), 'base64url').toString(),
-    )
-    const { hostId } = await this.#during(
+    ) as { secret: string }
+    const { hostId } = await this.during(
       server.region.fleet.membership.join({
         secret,
         hostName: name,
         certificateRequest: 'simulated',
       }),
     )
-    const random = streamOf(this.#seed, name)
-    const host = createSimulatedHost({
+    const host = new HostMachine({
+      name,
+      rack,
       hostId,
-      clock: this.clock,
-      random,
-      servers: ['s1:1', 's2:1'],
-      vtepAddress: `172.30.0.${10 + this.hosts.size}`,
-      capacity: { cpuMillis: 4_000, memoryBytes: 4 * 2 ** 30, diskBytes: 10 * 2 ** 30 },
-      connector: {
-        connect: (address, handlers, signal, [contract = HOST_CONTRACT_LATEST]) =>
-          this.#connect({ hostName: name, hostId, address, random, contract }, handlers, signal),
-      },
+      vtepAddress: `172.30.${Math.floor(index / 200)}.${10 + (index % 200)}`,
+      cpuMillis: shape.cpuMillis,
+      memoryBytes: shape.memoryBytes,
+      servers: SERVER_ADDRESSES,
+      base: this.clock,
+      random: streamOf(this.#seed, name),
+      trace: this.trace,
+      network: this.network,
+      underlay: this.#underlay,
+      clock: this.#machineClock(name),
+      connect: (from, process) => this.#connector(from, process),
     })
-    this.hosts.set(name, host)
-    host.start()
+    this.hosts.push(host)
+    if (startsAgent) host.startAgent()
   }
 
-  cut(hostName: string): void {
-    this.#cut.add(hostName)
-    this.cutSession(hostName)
-  }
-
-  heal(hostName: string): void {
-    this.#cut.delete(hostName)
-  }
-
-  /** Ends the host's connection; it comes back by itself. */
-  cutSession(hostName: string): void {
-    for (const end of this.#links.get(hostName) ?? []) end()
-    this.#links.delete(hostName)
-  }
-
-  #connect(
-    from: {
-      hostName: string
-      hostId: string
-      address: string
-      random: Random
-      contract: HostContract
-    },
-    handlers: ChannelHandlers,
-    signal: AbortSignal,
-  ): Promise<ServerChannel> {
-    return new Promise((resolve, reject) => {
-      this.clock.after(1 + from.random.fraction() * MESSAGE_DELAY_MAX_MS, () => {
-        const server = this.servers.find((one) => one.address === from.address)
-        if (signal.aborted || server?.isUp !== true || this.#cut.has(from.hostName)) {
-          reject(new Error(`${from.address} does not answer`))
-          return
-        }
-        resolve(this.#link(server, from, handlers))
-      })
-    })
-  }
-
-  #link(
-    server: SimulatedServer,
-    from: { hostName: string; hostId: string; random: Random; contract: HostContract },
-    handlers: ChannelHandlers,
-  ): ServerChannel {
-    let isOpen = true
-    let onMessage = (_text: string): void => undefined
-    let onClose = (): void => undefined
-    const toServer = this.#pipe(from.random, (text) => onMessage(text))
-    const toHost = this.#pipe(from.random, (text) => handlers.onText(text))
-    const end = (reason: string): void => {
-      if (!isOpen) return
-      isOpen = false
-      for (const key of [server.address, from.hostName]) this.#links.get(key)?.delete(endByNetwork)
-      this.clock.after(1, () => {
-        handlers.onClose(reason)
-        onClose()
-      })
-    }
-    const endByNetwork = (): void => end('the connection broke')
-    for (const key of [server.address, from.hostName]) {
-      this.#links.set(key, (this.#links.get(key) ?? new Set()).add(endByNetwork))
-    }
-    const channel: HostChannel = {
-      send: (text) => void (isOpen && toHost(text, () => isOpen)),
-      bufferedBytes: 0,
-      close: (_code, reason) => end(reason),
-      onMessage: (listener) => void (onMessage = listener),
-      onClose: (listener) => void (onClose = listener),
-    }
-    const identity = { hostId: from.hostId, serial: this.#serials.get(from.hostId) ?? '' }
-    server.region.sessions.accept(channel, identity, from.contract)
+  #connector(machine: HostMachine, process: SimulatedProcess): ServerConnector {
+    const random = streamOf(this.#seed, `${machine.name}/connections/${++this.#lives}`)
     return {
-      contract: from.contract,
-      send: (text) => void (isOpen && toServer(text, () => isOpen)),
-      bufferedBytes: 0,
-      close: end,
+      connect: (address, handlers, signal, [contract = HOST_CONTRACT_LATEST]) =>
+        new Promise((resolve, reject) => {
+          signal.addEventListener('abort', () => reject(new Error('given up')), { once: true })
+          this.#dial(
+            { machine, process, random, contract, address },
+            { handlers, signal, resolve, reject },
+          )
+        }),
     }
   }
 
-  /** Delivers in order, each text after a delay of its own. */
-  #pipe(
-    random: Random,
-    deliver: (text: string) => void,
-  ): (text: string, isOpen: () => boolean) => void {
-    let lastAtMs = 0
-    return (text, isOpen) => {
-      const atMs = Math.max(
-        lastAtMs,
-        this.clock.monotonicMs() + random.fraction() * MESSAGE_DELAY_MAX_MS,
-      )
-      lastAtMs = atMs
-      this.clock.after(atMs - this.clock.monotonicMs(), () => {
-        if (isOpen()) deliver(text)
+  #dial(from: Dialling, asked: DialAsked): void {
+    const server = this.servers.find((one) => one.address === from.address)
+    this.clock.after(1 + from.random.fraction() * CONNECT_DELAY_MAX_MS, () => {
+      if (asked.signal.aborted || !from.process.isAlive || server === undefined) return
+      if (!this.network.isOpen(from.machine.name, server.name)) {
+        this.clock.after(CONNECT_RETRY_MS, () => this.#dial(from, asked))
+        return
+      }
+      if (!server.isUp)
+        return from.process.enter(() => asked.reject(new Error(`${from.address} does not answer`)))
+      server.process.enter(() => {
+        if (asked.signal.aborted || !from.process.isAlive) return
+        const channel = this.#link(server, from, asked.handlers)
+        this.clock.after(from.random.fraction() * CONNECT_DELAY_MAX_MS, () =>
+          from.process.enter(() => asked.resolve(channel)),
+        )
       })
-    }
+    })
   }
 
-  #certificates(clock: Clock): CertificateAuthority {
+  #link(server: SimulatedServer, from: Dialling, handlers: ChannelHandlers): ServerChannel {
+    const { forHost, forServer } = this.network.link(
+      {
+        host: { machine: from.machine.name, process: from.process },
+        server: { machine: server.name, process: server.process },
+        random: from.random,
+        contract: from.contract,
+      },
+      handlers,
+    )
+    const { hostId } = from.machine
+    const identity = { hostId, serial: this.#serials.get(hostId) ?? '' }
+    server.region.sessions.accept(forServer, identity, from.contract)
+    return forHost
+  }
+
+  #certificates(): CertificateAuthority {
     return {
       caPem: 'simulated',
       caSha256: '0'.repeat(64),
@@ -290,7 +312,7 @@ export class SimulatedRegion {
         this.#serials.set(hostId, serial)
         return Promise.resolve({
           certificatePem: 'simulated',
-          expiresAtMs: clock.nowMs() + 7 * 86_400_000,
+          expiresAtMs: this.clock.nowMs() + 7 * 86_400_000,
         })
       },
     }
@@ -298,14 +320,58 @@ export class SimulatedRegion {
 
   // ---- Calls of the public API, through the same contracts and checks as over HTTP
 
+  /** What a caller gets from one server; refusals and lost answers are answers. Anything else is a defect and is thrown. */
+  async request<Name extends keyof typeof api>(
+    name: Name,
+    input: { params?: unknown; query?: unknown; body?: unknown },
+    server: SimulatedServer,
+  ): Promise<Answer<z.output<(typeof api)[Name]['reply']>>> {
+    const { process } = server
+    if (!server.isUp) return { at: 'unknown', why: 'the server is down' }
+    return new Promise((resolve, reject) => {
+      const forget = process.onDeath(() => resolve({ at: 'unknown', why: 'the connection broke' }))
+      const timer = this.clock.after(CALLER_TIMEOUT_MS, () =>
+        resolve({ at: 'unknown', why: 'no answer in time' }),
+      )
+      process.enter(() => {
+        this.#handle(name, input, server)
+          .then(
+            async (value) => {
+              await process.gate()
+              resolve({ at: 'answered', value })
+            },
+            async (error: unknown) => {
+              await process.gate()
+              if (isPlatformError(error)) resolve(answerOf(error.code))
+              else reject(error)
+            },
+          )
+          .finally(() => {
+            forget()
+            timer.cancel()
+          })
+      })
+    })
+  }
+
+  /** Of a healthy region, for what must succeed. */
   async call<Name extends keyof typeof api>(
     name: Name,
     input: { params?: unknown; query?: unknown; body?: unknown } = {},
     server: SimulatedServer | undefined = this.servers.find((one) => one.isUp),
   ): Promise<z.output<(typeof api)[Name]['reply']>> {
+    if (server === undefined) throw new Error(`no server answers ${name}`)
+    return this.during(this.#handle(name, input, server))
+  }
+
+  async #handle<Name extends keyof typeof api>(
+    name: Name,
+    input: { params?: unknown; query?: unknown; body?: unknown },
+    server: SimulatedServer,
+  ): Promise<z.output<(typeof api)[Name]['reply']>> {
     const route: Route = api[name]
-    const binding = server?.region.bindings.find((one) => one.route === route)
-    if (server === undefined || binding === undefined) throw new Error(`no server answers ${name}`)
+    const binding = server.region.bindings.find((one) => one.route === route)
+    if (binding === undefined) throw new Error(`no server answers ${name}`)
     const query = route.query?.parse(input.query ?? {})
     const caller = await server.region.authorize({
       route,
@@ -313,7 +379,7 @@ export class SimulatedRegion {
       query,
       params: input.params,
     })
-    const answer = binding.handle({
+    const answer = await binding.handle({
       caller,
       params: route.params?.parse(input.params) as never,
       query: query as never,
@@ -324,14 +390,12 @@ export class SimulatedRegion {
       upload: undefined as never,
       wantsWhole: false,
     })
-    const reply = await this.#during(answer)
-    return route.reply.parse(reply instanceof Encoded ? JSON.parse(reply.text) : reply) as z.output<
-      (typeof api)[Name]['reply']
-    >
+    // proof: the schema of this very route
+    return route.reply.parse(answer instanceof Encoded ? JSON.parse(answer.text) : answer) as z.output<(typeof api)[Name]['reply']>
   }
 
   /** Lets the virtual clock move while something waits for it. */
-  async #during<Value>(work: Promise<Value>): Promise<Value> {
+  async during<Value>(work: Promise<Value>): Promise<Value> {
     let isDone = false
     const watched = work.finally(() => {
       isDone = true
@@ -342,7 +406,7 @@ export class SimulatedRegion {
   }
 
   async #bootstrap(): Promise<void> {
-    const database = this.database()
+    const database = this.observer()
     const tokenFile = join(this.#folder, 'token')
     const random = streamOf(this.#seed, 'bootstrap')
     await bootstrapRegion({ database, clock: this.clock, random, tokenFile })
@@ -370,35 +434,34 @@ export class SimulatedRegion {
 
   /** Everything that does not wait for time has happened: no statement runs, and a few turns brought nothing new. */
   async #settle(): Promise<void> {
-    for (let quietTurns = 0; quietTurns < 3;) {
+    for (let quietTurns = 0; quietTurns < SETTLE_TURNS;) {
       await new Promise<void>((resolve) => setImmediate(resolve))
-      quietTurns = this.#shared.isBusy ? 0 : quietTurns + 1
+      quietTurns = this.#database?.isBusy === true ? 0 : quietTurns + 1
     }
   }
 }
 
-/** A clock whose timers stop with their process. */
-/** The simulated servers are one process; what it measures of itself would differ from run to run. */
-const unwatchedProcess = (): ProcessStatus => ({
-  uptimeMs: 0,
-  residentBytes: 0,
-  heapUsedBytes: 0,
-  loopDelay: { now: { windowMs: 0, p50Ms: 0, p99Ms: 0, maxMs: 0 }, before: null },
-})
+/** Promises have run their course after one turn of the event loop; nothing in the region but the database needs more. */
+const SETTLE_TURNS = 1
 
-function mortalClock(clock: Clock, life: { dead: boolean }): Clock {
-  return {
-    nowMs: () => clock.nowMs(),
-    monotonicMs: () => clock.monotonicMs(),
-    after: (delayMs, fire) => clock.after(delayMs, () => void (life.dead || fire())),
-  }
+interface Dialling {
+  readonly machine: HostMachine
+  readonly process: SimulatedProcess
+  readonly random: Random
+  readonly contract: HostContract
+  readonly address: string
 }
 
-const emptyRegistry: ImageRegistry = {
-  address: 'simulated:1',
-  hasBlob: () => Promise.resolve(true),
-  putBlob: () => Promise.resolve(),
-  putManifest: () => Promise.reject(new Error('nothing is imported in a simulation')),
-  deleteManifest: () => Promise.resolve(),
-  collectGarbage: () => Promise.resolve(),
+interface DialAsked {
+  readonly handlers: ChannelHandlers
+  readonly signal: AbortSignal
+  readonly resolve: (channel: ServerChannel) => void
+  readonly reject: (error: Error) => void
+}
+
+/** What may have happened all the same is not a refusal. */
+function answerOf(code: string): Answer<never> {
+  return code === 'DATABASE_UNAVAILABLE' || code === 'DEADLINE_EXCEEDED'
+    ? { at: 'unknown', why: code }
+    : { at: 'refused', code }
 }

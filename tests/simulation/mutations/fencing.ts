@@ -1,0 +1,172 @@
+import type { Mutation } from './mutation.ts'
+
+const gate = 'host-agent/wanted/placement-gate.ts'
+const fence = 'control-plane/domains/fleet/fence.ts'
+
+/** Bugs in what keeps an instance from running twice. */
+export const fencingMutations: readonly Mutation[] = [
+  {
+    name: 'lease-ignored',
+    bug: 'An agent runs its `elsewhere` sets whether its lease lasts or not.',
+    seedsMax: 10,
+    edits: [
+      {
+        file: gate,
+        before:
+          "    if (!this.doesLast) return this.#leaseUntilMs === 0 ? 'unconfirmed' : 'lease-ended'\n",
+        after: '',
+      },
+      {
+        file: gate,
+        before: '    this.#isConfirmed = false\n',
+        after: '',
+      },
+    ],
+  },
+  {
+    name: 'lease-begins-anew-with-the-agent',
+    bug: 'An agent that restarts gives itself a whole lease.',
+    seedsMax: 60,
+    edits: [
+      {
+        file: gate,
+        before: '    this.#leaseUntilMs = readLease(needs)\n',
+        after:
+          '    this.#leaseUntilMs = needs.clock.monotonicMs() + needs.leaseMaxMs\n    needs.lease.save(this.#leaseUntilMs)\n    void readLease\n',
+      },
+    ],
+  },
+  {
+    name: 'runs-before-confirmed',
+    bug: 'After a reboot an agent starts its `elsewhere` sets before a server has confirmed them.',
+    seedsMax: 30,
+    edits: [
+      {
+        file: gate,
+        before: "return this.#leaseUntilMs === 0 ? 'unconfirmed' : 'lease-ended'",
+        after: "return this.#leaseUntilMs === 0 ? 'granted' : 'lease-ended'",
+      },
+    ],
+  },
+  {
+    name: 'guard-asleep',
+    bug: 'The lease guard of a host never ends anything.',
+    seedsMax: 30,
+    edits: [
+      {
+        file: 'host-agent/simulated/simulated-guard.ts',
+        before: "if (lease === 'ended' || lease === 'damaged') this.#killWatched()",
+        after: 'void this.#killWatched',
+      },
+    ],
+  },
+  {
+    name: 'lease-without-record',
+    bug: 'A server grants leases although it cannot write down that it hears the host.',
+    seedsMax: 100,
+    edits: [
+      {
+        file: 'control-plane/domains/fleet/presence.ts',
+        before:
+          'last?.sessionId === sessionId && clock.monotonicMs() - last.sinceMs <= RECORD_STALE_MAX_MS',
+        after: 'last?.sessionId === sessionId || last === undefined',
+      },
+    ],
+  },
+  {
+    name: 'fenced-before-lease-end',
+    bug: 'A host counts as stopped before the last lease that it may have has ended.',
+    seedsMax: 60,
+    edits: [
+      {
+        file: 'control-plane/domains/fleet/reconcilers/fence.ts',
+        before: 'seen.unchangedMs > leaseProvenEndedAfterMs(stopsWithinMs)',
+        after: 'seen.unchangedMs > leaseProvenEndedAfterMs(stopsWithinMs) - 32_000',
+      },
+    ],
+  },
+  {
+    name: 'fenced-without-second-sign',
+    bug: 'Power control alone is believed, though a neighbour hears the host.',
+    seedsMax: 100,
+    edits: [
+      {
+        file: fence,
+        before: "if (power === 'off' && neighbours.at !== 'heard')",
+        after: "if (power === 'off')",
+      },
+      {
+        file: fence,
+        before:
+          "if (neighbours.at === 'heard' && !neighbours.isIdle && asked?.force !== true)\n    return heardAlive(input, neighbours.by)",
+        after: 'void heardAlive',
+      },
+    ],
+  },
+  {
+    name: 'brake-ignored',
+    bug: 'Hosts are fenced although too many were lost at once.',
+    seedsMax: 60,
+    edits: [{ file: fence, before: 'if (input.brake !== null)', after: 'if (input.brake === "")' }],
+  },
+  {
+    name: 'sets-stay-on-a-fenced-host',
+    bug: 'Fencing does not release the sets of the host.',
+    seedsMax: 30,
+    edits: [
+      {
+        file: 'control-plane/domains/compute/reconcilers/evacuate.ts',
+        before:
+          '  await releaseSets(tx, touched, { host, atMs, reason: `its host ${host.name} was fenced` })\n',
+        after: '  void releaseSets, host, atMs, tx, touched\n',
+      },
+    ],
+  },
+  {
+    name: 'epoch-stays',
+    bug: 'A set that is placed again keeps its epoch.',
+    seedsMax: 30,
+    edits: [
+      {
+        file: 'control-plane/domains/compute/store.ts',
+        before: "epoch: expression('epoch', '+', 1)",
+        after: "epoch: expression.fn('greatest', ['epoch', expression.val(1)])",
+      },
+    ],
+  },
+  {
+    name: 'placed-on-lost-hosts',
+    bug: 'Placement does not ask whether a host is there.',
+    seedsMax: 30,
+    edits: [
+      {
+        file: 'control-plane/domains/placement/placement.ts',
+        before: "  if (host.state !== 'ready') return `it is ${host.state}`\n",
+        after: '',
+      },
+    ],
+  },
+  {
+    name: 'epoch-check-off',
+    bug: 'An agent takes a set at a lower epoch than it has seen, and a server believes reports of one.',
+    seedsMax: 200,
+    edits: [
+      {
+        file: 'host-agent/wanted/wanted-store.ts',
+        before: 'if (seen === undefined || item.epoch >= seen.epoch) continue',
+        after: 'if (seen === undefined || item.epoch >= 0) continue',
+      },
+      {
+        file: 'control-plane/domains/compute/reports.ts',
+        before: 'if (set.hostId === hostId && set.epoch === found.epoch) return true',
+        after: 'if (set.hostId !== undefined) return true',
+      },
+      {
+        file: 'control-plane/domains/compute/reports.ts',
+        before: 'const set = await lockPlacedSet(tx, { id: found.id, hostId, epoch: found.epoch })',
+        after:
+          'const set = await lockPlacedSet(tx, { id: found.id, hostId: world.set.get(found.id)?.hostId ?? hostId, epoch: world.set.get(found.id)?.epoch ?? 0 })',
+      },
+    ],
+  },
+]

@@ -1,0 +1,138 @@
+import type { Mutation } from './mutation.ts'
+
+/** Bugs in what is recorded, fed, placed and reported. */
+export const recordMutations: readonly Mutation[] = [
+  {
+    name: 'feed-row-skipped',
+    bug: 'A server leaves out the last row of a revision that has several.',
+    seedsMax: 3,
+    edits: [
+      {
+        file: 'control-plane/world/feed.ts',
+        before: '      world.apply(revision, changes)\n',
+        after: '      world.apply(revision, changes.length > 3 ? changes.slice(0, -1) : changes)\n',
+      },
+    ],
+  },
+  {
+    name: 'feed-applied-twice',
+    bug: 'A server reads its newest revision again and applies it once more.',
+    seedsMax: 3,
+    edits: [
+      {
+        file: 'control-plane/world/feed.ts',
+        before: `.where('revision', '>', world.revision)`,
+        after: `.where('revision', '>', world.revision - 1)`,
+      },
+      {
+        file: 'control-plane/world/feed.ts',
+        before: 'if (revision !== world.revision + 1) {',
+        after: 'if (revision > world.revision + 1) {',
+      },
+    ],
+  },
+  {
+    name: 'address-rest-ignored',
+    bug: 'A freed address is given again at once.',
+    seedsMax: 10,
+    edits: [
+      {
+        file: 'control-plane/domains/network/store.ts',
+        before: '[...used, ...resting].map',
+        after: '[...used].map',
+      },
+    ],
+  },
+  {
+    name: 'operation-never-ends',
+    bug: 'An operation that is past its deadline is left open.',
+    seedsMax: 40,
+    edits: [
+      {
+        file: 'control-plane/domains/operations/reconcilers/expire.ts',
+        before: 'row.deadlineAtMs <= nowMs)',
+        after: 'row.deadlineAtMs <= nowMs - 86_400_000)',
+      },
+    ],
+  },
+  {
+    name: 'room-not-counted',
+    bug: 'Memory that was given away in the same pass is not counted, and the rows of the hosts are not asked.',
+    seedsMax: 40,
+    edits: [
+      {
+        file: 'control-plane/domains/compute/reconcilers/place.ts',
+        before: '    this.#memoryBytes += set.memoryBytes\n',
+        after: '',
+      },
+      {
+        file: 'control-plane/domains/compute/reconcilers/place.ts',
+        before:
+          '    if (decision.hostId !== null && !takeRoom(room, decision.set, deps.overcommit)) continue\n',
+        after: '    void takeRoom, room\n',
+      },
+    ],
+  },
+  {
+    name: 'two-leaders-without-recheck',
+    bug: 'Every server believes that it leads, and a placement does not look again under the lock.',
+    seedsMax: 100,
+    edits: [
+      {
+        file: 'control-plane/leader.ts',
+        before: 'const won = await database.tryLead(LEADER_LOCK).catch(() => undefined)',
+        after:
+          'const won = await database.tryLead(LEADER_LOCK, { shared: true }).catch(() => undefined)',
+      },
+      {
+        file: 'control-plane/domains/compute/reconcilers/place.ts',
+        before:
+          '    if (decision.hostId !== null && !takeRoom(room, decision.set, deps.overcommit)) continue\n',
+        after: '    void takeRoom, room\n',
+      },
+    ],
+  },
+  {
+    name: 'answer-before-commit',
+    bug: 'A create is acknowledged before it is recorded.',
+    seedsMax: 40,
+    edits: [
+      {
+        file: 'control-plane/domains/compute/service.ts',
+        before:
+          '      await recorder\n        .write(async (tx, touched) => {\n          await holdImages(tx, row)',
+        after:
+          '      void recorder\n        .write(async (tx, touched) => {\n          await holdImages(tx, row)',
+      },
+      {
+        file: 'control-plane/domains/compute/service.ts',
+        before: `.catch(nameTaken('set', asked.name))\n      return world`,
+        after: `.catch(() => undefined)\n      return world`,
+      },
+    ],
+  },
+  {
+    name: 'removal-not-awaited',
+    bug: 'A set that runs is struck from the record as soon as its removal is asked for.',
+    seedsMax: 5,
+    edits: [
+      {
+        file: 'control-plane/domains/compute/service.ts',
+        before: `if (now.hostId !== null || to.verb === 'start'`,
+        after: `if (to.verb === 'stop' || to.verb === 'start'`,
+      },
+    ],
+  },
+  {
+    name: 'snapshot-removes-nothing',
+    bug: 'An agent that returns keeps what is not in the snapshot any more.',
+    seedsMax: 60,
+    edits: [
+      {
+        file: 'host-agent/wanted/wanted-store.ts',
+        before: '? [...this.#keys()].filter((key) => !staged.upserts.has(key))',
+        after: '? []',
+      },
+    ],
+  },
+]

@@ -1,0 +1,249 @@
+import type { World } from '@nubo/control-plane'
+import type { HostMachine } from './host-machine.ts'
+import type { SimulatedRegion } from './simulated-region.ts'
+import type { SimulatedServer } from './simulated-server.ts'
+import { claim, Violation, violationOf } from './violation.ts'
+
+type ChangeSet = Parameters<Parameters<World['subscribe']>[0]>[0]
+
+/** `ADDRESS_REST_MS`, less what clocks of two servers may differ. */
+const ADDRESS_REST_MIN_MS = 60_000 - 4_500
+
+/**
+ * Watches every single change, of worlds and of engines, and holds it to what must be true at every moment. What it finds is
+ * kept, since those who tell it must not be disturbed; `check` throws it.
+ */
+export class Observer {
+  readonly #region: SimulatedRegion
+  #found: Violation | undefined
+  /** Highest epoch that any server knew of. */
+  readonly #epochs = new Map<string, number>()
+  /** Where a set is in an epoch. */
+  readonly #placed = new Map<string, string>()
+  readonly #recovery = new Map<string, string>()
+  /** The address of each set's ports, also of sets that are gone. */
+  readonly #addresses = new Map<string, Set<string>>()
+  readonly #freedAtMs = new Map<string, { portId: string; atMs: number }>()
+  readonly #ended = new Set<string>()
+  /** What came to pass, so that one can see that a run has tried it. */
+  readonly seen = { fencings: 0, moves: 0, brakes: 0 }
+  #clockJumpedAtMs = -Infinity
+
+  constructor(region: SimulatedRegion) {
+    this.#region = region
+    for (const server of region.servers) this.watchServer(server)
+    region.onServer = (server) => this.watchServer(server)
+    for (const host of region.hosts) this.#watchHost(host)
+  }
+
+  /** Rests are measured by wall clocks: after a jump one may be short. */
+  wallClockJumped(): void {
+    this.#clockJumpedAtMs = this.#region.clock.monotonicMs()
+  }
+
+  /** Something that the product threw where it should not have. The first finding counts. */
+  reportDefect(error: unknown): void {
+    this.#found ??= violationOf(error)
+  }
+
+  check(): void {
+    if (this.#found !== undefined) throw this.#found
+  }
+
+  recoveryOf(setId: string): string {
+    return this.#recovery.get(setId) ?? 'local'
+  }
+
+  watchServer(server: SimulatedServer): void {
+    const { world } = server.region
+    for (const set of world.set.values()) this.#recovery.set(set.id, set.recovery)
+    let last = world.revision
+    world.subscribe((changes) => {
+      this.#guard(() => {
+        claim(
+          last === 0 || changes.revision === last + 1,
+          'feed-order',
+          () => `${server.name} went from revision ${last} to ${changes.revision}`,
+        )
+        last = changes.revision
+        this.#seeChanges(server, changes)
+      })
+    })
+  }
+
+  #guard(look: () => void): void {
+    if (this.#found !== undefined) return
+    try {
+      look()
+    } catch (error) {
+      if (!(error instanceof Violation)) throw error
+      this.#found = error
+    }
+  }
+
+  #seeChanges(server: SimulatedServer, changes: ChangeSet): void {
+    const { world } = server.region
+    for (const { kind, id, after } of changes.changes) {
+      if (kind === 'set') this.#seeSet(server, id, world.set.get(id))
+      else if (kind === 'port') this.#seePort(id, world.port.get(id), changes.revision)
+      else if (kind === 'host') this.#seeHost(server, world.host.get(id))
+      else if (kind === 'brake' && after !== undefined) this.seen.brakes += 1
+      else if (kind === 'operation') this.#seeOperation(server, id, world.operation.get(id))
+      else if (kind === 'setFound' && after !== undefined) this.#seeFound(server, id)
+    }
+  }
+
+  #seeSet(server: SimulatedServer, id: string, set: ReturnType<World['set']['get']>): void {
+    if (set === undefined) {
+      // Other servers may hear of it later, when its name and address are somebody else's; what counts is the engine.
+      const host = this.#region.hosts.find((one) => runs(one, id))
+      claim(
+        host === undefined,
+        'removed-but-runs',
+        () => `${server.name} knows that set ${id} is gone, but it runs on ${host?.name}`,
+      )
+      return
+    }
+    this.#recovery.set(id, set.recovery)
+    const before = this.#epochs.get(`${server.name}/${server.process.name}/${id}`) ?? 0
+    claim(set.epoch >= before, 'epoch-down', () => `set ${set.name}: ${before} to ${set.epoch}`)
+    this.#epochs.set(`${server.name}/${server.process.name}/${id}`, set.epoch)
+    if (set.hostId === null) return
+    const key = `${id}@${set.epoch}`
+    const at = this.#placed.get(key) ?? set.hostId
+    claim(
+      at === set.hostId,
+      'epoch-twice',
+      () => `set ${set.name} is placed twice in epoch ${set.epoch}`,
+    )
+    this.#placed.set(key, at)
+  }
+
+  #seePort(id: string, port: ReturnType<World['port']['get']>, revision: number): void {
+    const nowMs = this.#region.database.committedAtMs(revision)
+    if (port === undefined) {
+      const key = this.#keyOfPort.get(id)
+      if (key !== undefined && !this.#freedAtMs.has(key))
+        this.#freedAtMs.set(key, { portId: id, atMs: nowMs })
+      return
+    }
+    const key = `${port.subnetId}/${port.address}`
+    this.#keyOfPort.set(id, key)
+    if (port.setId !== null) {
+      const known = this.#addresses.get(port.setId) ?? new Set()
+      this.#addresses.set(port.setId, known.add(key))
+    }
+    const freed = this.#freedAtMs.get(key)
+    if (freed === undefined || freed.portId === id) return
+    const isExcused = this.#clockJumpedAtMs >= freed.atMs - 120_000
+    claim(
+      isExcused || nowMs - freed.atMs >= ADDRESS_REST_MIN_MS,
+      'address-rest',
+      () =>
+        `${port.address} was given to ${port.name} ${Math.round(nowMs - freed.atMs)} ms after ${freed.portId} had it (revision ${revision}, ${(nowMs / 1_000).toFixed(1)} s)`,
+    )
+    this.#freedAtMs.delete(key)
+  }
+  readonly #keyOfPort = new Map<string, string>()
+
+  #seeHost(server: SimulatedServer, host: ReturnType<World['host']['get']>): void {
+    if (host === undefined || host.state !== 'fenced') return
+    const machine = this.#region.hosts.find((one) => one.hostId === host.id)
+    const left = server.region.world.set
+      .by('host', host.id)
+      .find(({ recovery, wanted }) => recovery === 'elsewhere' && wanted !== 'removed')
+    claim(
+      left === undefined,
+      'fenced-but-placed',
+      () =>
+        `${server.name} knows that ${host.name} is fenced, and that ${left?.name} is placed there`,
+    )
+    if (machine === undefined || this.#fenced.get(host.id) === host.sinceMs) return
+    this.#fenced.set(host.id, host.sinceMs)
+    this.seen.fencings += 1
+    const [brake] = server.region.world.brake.values()
+    claim(
+      brake === undefined || host.fence?.by === 'operator',
+      'fenced-under-brake',
+      () => `${host.name} was fenced while the brake of ${brake?.name} held`,
+    )
+    const running = [...machine.running()].find(
+      ({ setId }) => this.recoveryOf(setId) === 'elsewhere',
+    )
+    claim(
+      running === undefined,
+      'fenced-but-runs',
+      () => `${server.name} holds ${host.name} for fenced, where ${running?.name} runs`,
+    )
+  }
+  readonly #fenced = new Map<string, number>()
+
+  #seeOperation(
+    server: SimulatedServer,
+    id: string,
+    operation: ReturnType<World['operation']['get']>,
+  ): void {
+    const key = `${server.process.name}/${id}`
+    if (operation === undefined) return
+    if (operation.endedAtMs !== null) this.#ended.add(key)
+    else claim(!this.#ended.has(key), 'operation-reopened', () => operation.kind)
+  }
+
+  #seeFound(server: SimulatedServer, id: string): void {
+    const { world } = server.region
+    const set = world.set.get(id)
+    const found = world.setFound.get(id)
+    if (set === undefined || found === undefined) return
+    claim(
+      found.epoch < set.epoch || (found.epoch === set.epoch && found.hostId === set.hostId),
+      'stale-report',
+      () =>
+        `${server.name} believes epoch ${found.epoch} of ${set.name} from a host that has it not (epoch ${set.epoch})`,
+    )
+  }
+
+  // ---- Engines
+
+  #watchHost(machine: HostMachine): void {
+    machine.simulated.setHost.listeners.add((event) => {
+      if (event.type !== 'started' || event.setId === null || event.container === null) return
+      const { setId } = event
+      this.#guard(() => this.#seeStart(machine, setId))
+    })
+  }
+
+  #seeStart(machine: HostMachine, setId: string): void {
+    const started = machine.simulated.setHost.sets.get(setId)
+    if (started === undefined || !runs(machine, setId)) return
+    if (started.spec.epoch > 1) this.seen.moves += 1
+    const addresses = this.#addresses.get(setId)
+    for (const other of this.#region.hosts) {
+      for (const twin of other.running()) {
+        if (twin.setId === setId) {
+          claim(
+            other === machine,
+            'runs-twice',
+            () =>
+              `set ${twin.name} (${this.recoveryOf(setId)}) runs on ${other.name} in epoch ${twin.epoch} and starts on ${machine.name} in epoch ${started.spec.epoch}`,
+          )
+          continue
+        }
+        const shared = [...(this.#addresses.get(twin.setId) ?? [])].find(
+          (address) => addresses?.has(address) === true,
+        )
+        claim(
+          shared === undefined,
+          'address-twice',
+          () =>
+            `${started.spec.name} on ${machine.name} starts with the address of ${twin.name} on ${other.name}, ${shared}`,
+        )
+      }
+    }
+  }
+}
+
+export function runs(machine: HostMachine, setId: string): boolean {
+  if (!machine.isPowered) return false
+  const set = machine.simulated.setHost.sets.get(setId)
+  return [...(set?.containers.values() ?? [])].some(({ found }) => found.state === 'running')
+}
