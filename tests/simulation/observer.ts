@@ -27,7 +27,7 @@ export class Observer {
   readonly #ended = new Set<string>()
   /** What came to pass, so that one can see that a run has tried it. */
   readonly seen = { fencings: 0, moves: 0, brakes: 0 }
-  #clockJumpedAtMs = -Infinity
+  #haveClocksJumped = false
 
   constructor(region: SimulatedRegion) {
     this.#region = region
@@ -36,9 +36,9 @@ export class Observer {
     for (const host of region.hosts) this.#watchHost(host)
   }
 
-  /** Rests are measured by wall clocks: after a jump one may be short. */
+  /** Rests are measured by the wall clocks of servers: once these are far apart, one may be short. */
   wallClockJumped(): void {
-    this.#clockJumpedAtMs = this.#region.clock.monotonicMs()
+    this.#haveClocksJumped = true
   }
 
   /** Something that the product threw where it should not have. The first finding counts. */
@@ -135,9 +135,8 @@ export class Observer {
     }
     const freed = this.#freedAtMs.get(key)
     if (freed === undefined || freed.portId === id) return
-    const isExcused = this.#clockJumpedAtMs >= freed.atMs - 120_000
     claim(
-      isExcused || nowMs - freed.atMs >= ADDRESS_REST_MIN_MS,
+      this.#haveClocksJumped || nowMs - freed.atMs >= ADDRESS_REST_MIN_MS,
       'address-rest',
       () =>
         `${port.address} was given to ${port.name} ${Math.round(nowMs - freed.atMs)} ms after ${freed.portId} had it (revision ${revision}, ${(nowMs / 1_000).toFixed(1)} s)`,
