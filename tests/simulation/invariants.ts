@@ -18,15 +18,22 @@ export interface Watched {
   readonly region: SimulatedRegion
   readonly observer: Observer
   readonly model: Model
+  /** The quota of the project. */
+  readonly instancesMax: number | null
 }
 
 /** Holds at every moment, whatever is broken. */
-export function checkAlways({ region, observer }: Watched): void {
+export function checkAlways({ region, observer, instancesMax }: Watched): void {
   observer.check()
   checkLeases(region, observer)
   for (const server of region.servers) {
     if (!server.isUp || server.process.isPaused) continue
     const { world } = server.region
+    claim(
+      world.set.size <= (instancesMax ?? Infinity),
+      'quota',
+      () => `${world.set.size} sets of ${instancesMax}`,
+    )
     const addresses = new Set<string>()
     for (const port of world.port.values()) {
       const key = `${port.subnetId}/${port.address}`

@@ -143,13 +143,17 @@ function mutationNamed(name: string): Mutation {
 async function plantAll(options: SimOptions): Promise<number> {
   const chosen = options.names.length === 0 ? mutations : options.names.map(mutationNamed)
   let missed = 0
-  for (const { name, seedsMax } of chosen) {
+  for (const { name, seedsMax, faults } of chosen) {
+    const only = faults === undefined ? [] : ['--faults', faults.join(',')]
     let simulatedMs = 0
     const failed = await runSeeds({
       first: options.seed,
       count: seedsMax,
       jobs: options.jobs,
-      worker: { program: thisProgram, words: ['serve', '--mutation', name, ...options.shapeWords] },
+      worker: {
+        program: thisProgram,
+        words: ['serve', '--mutation', name, ...options.shapeWords, ...only],
+      },
       onResult: (result) => {
         simulatedMs += result.simulatedMs
       },

@@ -304,7 +304,7 @@ export class SharedPglite {
     try {
       const result = await this.#execute<Row>(text, parameters)
       this.#cache.note({ text, parameters, result, inTransaction })
-      if (text.startsWith('with r as (update revision'))
+      if (text.includes('update revision set value'))
         session.revision = (result.rows[0] as { value?: number } | undefined)?.value
       return result
     } finally {

@@ -98,6 +98,8 @@ export interface Plan {
   readonly hosts: number
   /** Few can be placed on one host, or many. */
   readonly hostMemoryMib: number
+  /** So many sets the project may have; null: as many as it likes. */
+  readonly instancesMax: number | null
   /** Whether hosts can be switched off through a management controller. */
   readonly hasPowerControl: boolean
   readonly steps: readonly Step[]
@@ -347,6 +349,7 @@ export function drawPlan(seed: number, shape: Shape): Plan {
   const total = draws.reduce((sum, [weight]) => sum + weight, 0)
   const hostMemoryMib = random.fraction() < 0.3 ? 512 : 4_096
   const hasPowerControl = random.fraction() < 0.5
+  const instancesMax = random.fraction() < 0.3 ? 10 : null
   // Some go on for so long that every deadline in the product passes within a fault.
   const pace = random.fraction() < 0.2 ? 5 : 1
   const steps: Step[] = []
@@ -360,7 +363,7 @@ export function drawPlan(seed: number, shape: Shape): Plan {
     atMs += pace * random.fraction() * (random.fraction() < 0.85 ? shape.gapMs : shape.gapMs * 12)
     steps.push({ atMs: Math.round(atMs), action })
   }
-  return { seed, hosts: shape.hosts, hostMemoryMib, hasPowerControl, steps }
+  return { seed, hosts: shape.hosts, hostMemoryMib, instancesMax, hasPowerControl, steps }
 }
 
 export function hostName(host: number): string {

@@ -41,7 +41,7 @@ export async function runPlan(plan: Plan, options: { keepTrace?: boolean } = {})
     const model = new Model(() => region.clock.monotonicMs())
     const observer = new Observer(region)
     seen = observer.seen
-    const watched: Watched = { region, observer, model }
+    const watched: Watched = { region, observer, model, instancesMax: plan.instancesMax }
     await act(watched, plan, history)
     note(region, history, 'faults stop')
     await healAll(region)
@@ -81,6 +81,11 @@ async function prepare(region: SimulatedRegion, plan: Plan): Promise<void> {
     body: { network: 'net', name: 'large', cidr: '10.1.2.0/24' },
   })
   await region.clock.advance(3_000)
+  if (plan.instancesMax !== null)
+    await region.call('quotaSet', {
+      query: { project: 'default' },
+      body: { instances: plan.instancesMax },
+    })
   if (!plan.hasPowerControl) return
   for (const { name } of region.hosts) {
     const body = { redfish: 'http://127.0.0.1:1/redfish/v1/Systems/1', user: 'nubo', password: 'x' }

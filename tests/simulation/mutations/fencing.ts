@@ -62,6 +62,7 @@ export const fencingMutations: readonly Mutation[] = [
   },
   {
     name: 'lease-without-record',
+    faults: ['database', 'partition'],
     bug: 'A server grants leases although it cannot write down that it hears the host.',
     seedsMax: 100,
     edits: [
@@ -87,6 +88,7 @@ export const fencingMutations: readonly Mutation[] = [
   },
   {
     name: 'fenced-without-second-sign',
+    faults: ['bmc', 'partition'],
     bug: 'Power control alone is believed, though a neighbour hears the host.',
     seedsMax: 100,
     edits: [
@@ -148,6 +150,7 @@ export const fencingMutations: readonly Mutation[] = [
   },
   {
     name: 'epoch-check-off',
+    faults: ['power', 'partition', 'database', 'pause'],
     bug: 'An agent takes a set at a lower epoch than it has seen, and a server believes reports of one.',
     seedsMax: 200,
     edits: [

@@ -1,3 +1,5 @@
+import type { FaultFamily } from '../plan.ts'
+
 export interface Edit {
   /** Path from the top of the checkout. */
   readonly file: string
@@ -14,6 +16,8 @@ export interface Mutation {
   readonly edits: readonly Edit[]
   /** So many seeds find it at the latest; docs/guides/simulator.md says how many it took. */
   readonly seedsMax: number
+  /** Kinds of faults that it takes, where only a rare meeting of two shows it; all if absent. */
+  readonly faults?: readonly FaultFamily[]
 }
 
 /** The text with the bug in it. Throws if the place is not there any more, or not alone. */

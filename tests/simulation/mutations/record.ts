@@ -135,4 +135,16 @@ export const recordMutations: readonly Mutation[] = [
       },
     ],
   },
+  {
+    name: 'quota-not-enforced',
+    bug: 'Nobody is held to a quota.',
+    seedsMax: 20,
+    edits: [
+      {
+        file: 'control-plane/world/quota.ts',
+        before: 'v.used > v.most::bigint',
+        after: 'v.used > v.most::bigint + 1000',
+      },
+    ],
+  },
 ]
