@@ -391,7 +391,9 @@ export class SimulatedRegion {
       wantsWhole: false,
     })
     // proof: the schema of this very route
-    return route.reply.parse(answer instanceof Encoded ? JSON.parse(answer.text) : answer) as z.output<(typeof api)[Name]['reply']>
+    return route.reply.parse(
+      answer instanceof Encoded ? JSON.parse(answer.text) : answer,
+    ) as z.output<(typeof api)[Name]['reply']>
   }
 
   /** Lets the virtual clock move while something waits for it. */

@@ -131,8 +131,8 @@ export const fencingMutations: readonly Mutation[] = [
     edits: [
       {
         file: 'control-plane/domains/compute/store.ts',
-        before: "epoch: expression('epoch', '+', 1)",
-        after: "epoch: expression.fn('greatest', ['epoch', expression.val(1)])",
+        before: 'epoch = s.epoch + 1, placement',
+        after: 'epoch = greatest(s.epoch, 1), placement',
       },
     ],
   },
@@ -143,7 +143,12 @@ export const fencingMutations: readonly Mutation[] = [
     edits: [
       {
         file: 'control-plane/domains/placement/placement.ts',
-        before: "  if (host.state !== 'ready') return `it is ${host.state}`\n",
+        before: "  if (host.state !== 'ready') return 'state'\n",
+        after: '',
+      },
+      {
+        file: 'control-plane/domains/placement/placement.ts',
+        before: "    host.state === 'ready' &&\n",
         after: '',
       },
     ],
@@ -166,9 +171,8 @@ export const fencingMutations: readonly Mutation[] = [
       },
       {
         file: 'control-plane/domains/compute/reports.ts',
-        before: 'const set = await lockPlacedSet(tx, { id: found.id, hostId, epoch: found.epoch })',
-        after:
-          'const set = await lockPlacedSet(tx, { id: found.id, hostId: world.set.get(found.id)?.hostId ?? hostId, epoch: world.set.get(found.id)?.epoch ?? 0 })',
+        before: 'return row?.hostId === hostId && row.epoch === found.epoch',
+        after: 'return row !== undefined && hostId !== undefined && found.epoch > 0',
       },
     ],
   },

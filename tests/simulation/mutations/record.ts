@@ -38,8 +38,8 @@ export const recordMutations: readonly Mutation[] = [
     edits: [
       {
         file: 'control-plane/domains/network/store.ts',
-        before: '[...used, ...resting].map',
-        after: '[...used].map',
+        before: 'until_ms > ${nowMs}',
+        after: 'until_ms > ${nowMs} and false',
       },
     ],
   },
@@ -61,15 +61,15 @@ export const recordMutations: readonly Mutation[] = [
     seedsMax: 40,
     edits: [
       {
-        file: 'control-plane/domains/compute/reconcilers/place.ts',
-        before: '    this.#memoryBytes += set.memoryBytes\n',
+        file: 'control-plane/domains/placement/ledger.ts',
+        before: 'host.allocated.memoryBytes += sign * set.memoryBytes',
         after: '',
       },
       {
         file: 'control-plane/domains/compute/reconcilers/place.ts',
         before:
-          '    if (decision.hostId !== null && !takeRoom(room, decision.set, deps.overcommit)) continue\n',
-        after: '    void takeRoom, room\n',
+          'const fitting = placed.filter(({ set, hostId }) => takeRoom(rooms.get(hostId), set, ledger))',
+        after: 'const fitting = placed\n  void takeRoom',
       },
     ],
   },
@@ -87,8 +87,13 @@ export const recordMutations: readonly Mutation[] = [
       {
         file: 'control-plane/domains/compute/reconcilers/place.ts',
         before:
-          '    if (decision.hostId !== null && !takeRoom(room, decision.set, deps.overcommit)) continue\n',
-        after: '    void takeRoom, room\n',
+          'const fitting = placed.filter(({ set, hostId }) => takeRoom(rooms.get(hostId), set, ledger))',
+        after: 'const fitting = placed\n  void takeRoom',
+      },
+      {
+        file: 'control-plane/domains/compute/reconcilers/place.ts',
+        before: 'if (!(await holdPlacementTerm(tx, batch.term))) return false',
+        after: 'void holdPlacementTerm',
       },
     ],
   },
