@@ -78,6 +78,10 @@ export const errorCatalogue = {
     text: 'The work did not end in time; it may still end later.',
   },
   DATABASE_UNAVAILABLE: { kind: 'unavailable', text: 'The database does not answer.' },
+  SCHEMA_MISMATCH: {
+    kind: 'conflict',
+    text: 'The database and this version of the server do not fit each other.',
+  },
   HOST_UNREACHABLE: {
     kind: 'unavailable',
     text: 'The machine running this resource did not answer.',

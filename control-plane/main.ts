@@ -7,6 +7,7 @@ import {
   openDatabase,
   openLog,
   readMigrations,
+  requireSchema,
   systemClock,
   systemRandom,
   watchProcess,
@@ -39,6 +40,10 @@ import { version } from './version.ts'
 const clock = systemClock
 const random = systemRandom
 const PROBE_KEY_BYTES = 32
+/** Filling a new column of a large table takes longer than any statement of a server may. */
+const MIGRATION_STATEMENT_TIMEOUT_MS = 600_000
+
+const migrations = () => readMigrations(join(import.meta.dirname, 'migrations'))
 
 async function openKeys(config: ServerConfig, database: Database<Tables>) {
   const secrets = createSecretStore({ database, key: readKeyFile(config.keyFile), clock, random })
@@ -55,12 +60,15 @@ async function openKeys(config: ServerConfig, database: Database<Tables>) {
 }
 
 async function prepare(config: ServerConfig, log: Log): Promise<void> {
-  const database = openDatabase<Tables>({ url: config.databaseUrl, clock, log, connectionsMax: 4 })
+  const database = openDatabase<Tables>({
+    url: config.databaseUrl,
+    clock,
+    log,
+    connectionsMax: 4,
+    statementTimeoutMs: MIGRATION_STATEMENT_TIMEOUT_MS,
+  })
   try {
-    const applied = await migrate(
-      database.query,
-      await readMigrations(join(import.meta.dirname, 'migrations')),
-    )
+    const applied = await migrate(database.query, await migrations())
     if (applied.length > 0) log.info('migrations were applied', { applied })
     prepareKeyFile(config.keyFile)
     const { certificates } = await openKeys(config, database)
@@ -75,6 +83,7 @@ async function prepare(config: ServerConfig, log: Log): Promise<void> {
 async function serve(config: ServerConfig, log: Log): Promise<{ stop: () => Promise<void> }> {
   const ownProcess = watchProcess(clock)
   const database = openDatabase<Tables>({ url: config.databaseUrl, clock, log })
+  await requireSchema(database.query, await migrations())
   const { certificates, secrets, signer, probeKey } = await openKeys(config, database)
   const uploadFolder = join(config.dataDir, 'uploads')
   // Uploads that a killed process was working on; the folder is of this server alone.

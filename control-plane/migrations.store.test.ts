@@ -4,9 +4,17 @@ import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { migrate, readMigrations, type Migration } from '@nubo/runtime'
+import { isPlatformError } from '@nubo/base'
+import {
+  migrate,
+  oldestServerOf,
+  readMigrations,
+  requireSchema,
+  type Migration,
+} from '@nubo/runtime'
 import { sql, type Kysely } from 'kysely'
 import { openTestDatabase } from '../tests/support/database.ts'
+import { waitUntil } from '../tests/support/wait.ts'
 import { schemaText } from '../tools/schema-text.ts'
 import { fillTables, tableNames } from './testing/filled-tables.ts'
 import type { Tables } from './world/index.ts'
@@ -56,7 +64,6 @@ test('each migration a second time does nothing, one by one or all at once', asy
 
 test('several processes that migrate at once take turns', async (context) => {
   const { database } = await openTestDatabase<Tables>(context, { migrated: false })
-  await migrate(database.query, [])
   const done = await Promise.all([1, 2, 3].map(() => migrate(database.query, migrations)))
   assert.deepEqual(
     done.flat(),
@@ -102,13 +109,81 @@ test('a migration that was changed after it was applied is refused, and nothing 
   assert.ok(!(await applied(database.query)).includes(next.name))
 })
 
-test('a database of a newer version is refused', async (context) => {
+test('on a database of a newer version an older server runs, unless a migration of it says how old is too old', async (context) => {
   const { database } = await openTestDatabase<Tables>(context)
-  await migrate(database.query, [...migrations, next])
-  await assert.rejects(
-    migrate(database.query, migrations),
-    new RegExp(`${next.name}, which this version does not know`),
+  const { query } = database
+  await migrate(query, [...migrations, next])
+  assert.deepEqual(await migrate(query, migrations), [], 'an older `prepare` changes nothing')
+  await requireSchema(query, migrations)
+
+  const number = migrations.length + 2
+  const harsh: Migration = {
+    name: `${String(number).padStart(4, '0')}-harsh`,
+    text: `-- Oldest server: ${next.name.slice(0, 4)}\nalter table project drop column note;\n`,
+  }
+  await migrate(query, [...migrations, next, harsh])
+  await requireSchema(query, [...migrations, next])
+  const before = await applied(query)
+  const isRefused = (error: unknown): boolean =>
+    isPlatformError(error, 'SCHEMA_MISMATCH') &&
+    error.message.includes(harsh.name) &&
+    error.details['limit'] === `servers that know migration ${next.name.slice(0, 4)}` &&
+    /newer version/.test(String(error.details['next']))
+  await assert.rejects(requireSchema(query, migrations), isRefused)
+  await assert.rejects(migrate(query, migrations), isRefused)
+  assert.deepEqual(await applied(query), before)
+})
+
+test('a server does not start on a database that was not prepared by its version', async (context) => {
+  const { database } = await openTestDatabase<Tables>(context, { migrated: false })
+  const saysPrepare = (error: unknown): boolean =>
+    isPlatformError(error, 'SCHEMA_MISMATCH') && /prepare/.test(String(error.details['next']))
+  await assert.rejects(requireSchema(database.query, migrations), saysPrepare)
+  await migrate(database.query, migrations.slice(0, 1))
+  await assert.rejects(requireSchema(database.query, migrations), saysPrepare)
+  await migrate(database.query, migrations)
+  await requireSchema(database.query, migrations)
+})
+
+test('a migration that has to wait for a transaction of a server gives way to the others, and is applied in the end', async (context) => {
+  const { database } = await openTestDatabase<Tables>(context)
+  const { query } = database
+  const release = Promise.withResolvers<void>()
+  const locked = Promise.withResolvers<void>()
+  const holder = query.transaction().execute(async (tx) => {
+    await sql`select 1 from project`.execute(tx)
+    locked.resolve()
+    await release.promise
+  })
+  await locked.promise
+  const migrated = migrate(query, [...migrations, next])
+  // Waits behind the migration, which waits for the holder; it is done long before the holder ends.
+  await waitUntil(
+    async () => {
+      const { rows } = await sql<{ count: number }>`
+        select count(*)::int as count from pg_stat_activity
+        where wait_event_type = 'Lock' and datname = current_database()`.execute(query)
+      return rows[0]?.count ?? 0
+    },
+    (count) => count > 0,
+    { what: 'the migration waits for the table' },
   )
+  await query.selectFrom('project').selectAll().execute()
+  release.resolve()
+  await holder
+  assert.deepEqual(await migrated, [next.name])
+})
+
+test('what a migration says of the oldest server is one of the numbers up to its own', () => {
+  const saying = (text: string): Migration => ({
+    name: '0007-x',
+    text: `-- Oldest server: ${text}\n`,
+  })
+  assert.equal(oldestServerOf(saying('0006')), 6)
+  assert.equal(oldestServerOf({ name: '0007-x', text: 'select 1;\n' }), undefined)
+  for (const wrong of ['0008', '0000', '6', 'six'])
+    assert.throws(() => oldestServerOf(saying(wrong)), /0007-x/)
+  for (const migration of migrations) oldestServerOf(migration)
 })
 
 test('the rows of a full database survive every later migration', async (context) => {

@@ -9,7 +9,14 @@ export {
   type DatabaseOptions,
   type Leadership,
 } from './postgres/database.ts'
-export { migrate, readMigrations, type Migration } from './postgres/migrations.ts'
+export {
+  migrate,
+  oldestServerOf,
+  readMigrations,
+  requireSchema,
+  statementsOf,
+  type Migration,
+} from './postgres/migrations.ts'
 export { watchProcess, type ProcessStatus } from './process/process-watch.ts'
 export { systemClock, systemRandom } from './process/system.ts'
 export { PostgresServer, type PostgresServerOptions } from './postgres/server.ts'

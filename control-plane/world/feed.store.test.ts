@@ -145,3 +145,26 @@ test('what was there at the start is no history: a watcher from before the start
   assert.equal(late.world.changesSince(before), undefined)
   assert.equal(late.world.changesSince(start)?.length, 1)
 })
+
+test('a row of a kind that only a newer release has is skipped, and what stands beside it and after it arrives', async (context) => {
+  const { database } = await openTestDatabase<Tables>(context)
+  const { world, recorder } = await openWorld(context, database)
+  const row = await addProject(recorder, 'shop')
+  const revision = world.revision + 1
+  const body = JSON.stringify({ id: row.id, name: 'renamed', news: 1 })
+  await database.query.transaction().execute(async (tx) => {
+    await tx.updateTable('revision').set({ value: revision }).execute()
+    const ours = { revision, atMs: 1, id: row.id }
+    await tx
+      .insertInto('feed')
+      .values([
+        { ...ours, sequence: 1, kind: 'of-tomorrow', body: '{"no":"id"}' },
+        { ...ours, sequence: 2, kind: 'project', body },
+      ])
+      .execute()
+  })
+  await world.reached(revision)
+  assert.equal(world.project.get(row.id)?.name, 'renamed')
+  await addProject(recorder, 'next')
+  assert.equal(world.revision, revision + 1)
+})

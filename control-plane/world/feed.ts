@@ -8,11 +8,18 @@ import type { World } from './world.ts'
 const POLL_PERIOD_MS = 1_000
 const READ_ROWS_MAX = 5_000
 
-type FeedRow = {
-  revision: number
-  kind: WorldKind
-  id: string
-  body: { readonly id: string } | undefined
+interface FeedRow {
+  readonly kind: WorldKind
+  readonly id: string
+  readonly body: { readonly id: string } | undefined
+}
+
+/** A row as it was read; a server of a newer release may have written it. */
+interface ReadRow {
+  readonly revision: number
+  readonly kind: string
+  readonly id: string
+  readonly body: Record<string, unknown> | null
 }
 
 /**
@@ -24,6 +31,8 @@ export class FeedReader {
   #poll: Timer | undefined
   #reading: Promise<void> | undefined
   #again = false
+  /** Of newer servers; each is logged once. */
+  readonly #unknownKinds = new Set<string>()
 
   constructor(deps: { database: Database<Tables>; world: World; clock: Clock; log: Log }) {
     this.#deps = deps
@@ -90,7 +99,7 @@ export class FeedReader {
       .orderBy('sequence')
       .limit(READ_ROWS_MAX)
       .execute()
-    const rows = found.map(toFeedRow)
+    const rows: readonly ReadRow[] = found
     // The last revision of a full batch may be cut in the middle: it is left for the next read.
     const isFull = found.length === READ_ROWS_MAX
     const lastRevision = rows.at(-1)?.revision
@@ -108,20 +117,37 @@ export class FeedReader {
         await this.#resync()
         return true
       }
-      world.apply(revision, changes)
+      world.apply(revision, this.#known(changes))
     }
     return isFull
   }
 
   /** All of one revision that is larger than a batch. */
-  async #readRevision(revision: number): Promise<FeedRow[]> {
-    const found = await this.#deps.database.query
+  async #readRevision(revision: number): Promise<ReadRow[]> {
+    return this.#deps.database.query
       .selectFrom('feed')
       .select(['revision', 'kind', 'id', 'body'])
       .where('revision', '=', revision)
       .orderBy('sequence')
       .execute()
-    return found.map(toFeedRow)
+  }
+
+  /**
+   * Without the kinds that only newer servers have: while a region is upgraded they run beside this one, and nothing here
+   * depends on what it cannot know. The revision counts all the same, or this world would stand still.
+   */
+  #known(rows: readonly ReadRow[]): FeedRow[] {
+    return rows.flatMap((row) => {
+      const kind = worldKinds.find((known) => known === row.kind)
+      if (kind !== undefined) return [toFeedRow(kind, row)]
+      if (!this.#unknownKinds.has(row.kind)) {
+        this.#unknownKinds.add(row.kind)
+        this.#deps.log.warn('the feed has rows of a newer release, which are skipped', {
+          kind: row.kind,
+        })
+      }
+      return []
+    })
   }
 
   async #resync(): Promise<void> {
@@ -132,12 +158,11 @@ export class FeedReader {
     for (const { kind, body } of rows) {
       const row = withId(body)
       seen.add(`${kind}/${row.id}`)
-      changes.push({ revision, kind, id: row.id, body: row })
+      changes.push({ kind, id: row.id, body: row })
     }
     for (const kind of worldKinds) {
       for (const row of world[kind].values()) {
-        if (!seen.has(`${kind}/${row.id}`))
-          changes.push({ revision, kind, id: row.id, body: undefined })
+        if (!seen.has(`${kind}/${row.id}`)) changes.push({ kind, id: row.id, body: undefined })
       }
     }
     world.apply(revision, changes)
@@ -150,24 +175,16 @@ function withId(body: Record<string, unknown>): { readonly id: string } {
   return { ...body, id }
 }
 
-function toFeedRow(row: {
-  revision: number
-  kind: string
-  id: string
-  body: Record<string, unknown> | null
-}): FeedRow {
-  const kind = worldKinds.find((known) => known === row.kind)
-  if (kind === undefined) throw new Error(`the feed has a row of the unknown kind ${row.kind}`)
+function toFeedRow(kind: WorldKind, row: ReadRow): FeedRow {
   return {
-    revision: row.revision,
     kind,
     id: row.id,
     body: row.body === null ? undefined : withId(camelKeys(row.body)),
   }
 }
 
-function groupByRevision(rows: readonly FeedRow[]): Map<number, FeedRow[]> {
-  const groups = new Map<number, FeedRow[]>()
+function groupByRevision(rows: readonly ReadRow[]): Map<number, ReadRow[]> {
+  const groups = new Map<number, ReadRow[]>()
   for (const row of rows) {
     const group = groups.get(row.revision)
     if (group === undefined) groups.set(row.revision, [row])
