@@ -1,6 +1,6 @@
 import { readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { isPlatformError, newId, PlatformError } from '@nubo/base'
+import { isPlatformError, newId, PlatformError, sleep } from '@nubo/base'
 import {
   createHttpServer,
   migrate,
@@ -142,6 +142,7 @@ async function serve(config: ServerConfig, log: Log): Promise<{ stop: () => Prom
     onRefused: region.onRefused,
     newRequestId: () => newId<'request'>(clock, random),
     onUpgrade: createStreamUpgrade({ streams: region.sessions.streams, clock }),
+    limits: { drainMs: DRAIN_MS, lastAnswersMs: LAST_ANSWERS_MS },
     clock,
     log,
   })
@@ -158,8 +159,13 @@ async function serve(config: ServerConfig, log: Log): Promise<{ stop: () => Prom
   log.info('serves', { api: config.api, hostContract: config.hostContract, version })
   return {
     stop: async () => {
+      // Calls that are under way can be answered only while the region goes on. The listener also waits for streams.
+      const closed = http.close()
+      await sleep(clock, DRAIN_MS)
+      region.sessions.streams.stop()
+      await Promise.race([closed, sleep(clock, LAST_ANSWERS_MS)])
       await region.stop()
-      await Promise.all([http.close(), hosts.stop()])
+      await Promise.all([closed, hosts.stop()])
       await database.close()
       ownProcess.stop()
     },
@@ -180,6 +186,10 @@ function hostCalls(region: Region, database: Database<Tables>) {
   }
 }
 
+/** A busy caller sends its next request on the same connection well within this, and so learns that it ends. */
+const DRAIN_MS = 300
+/** A change waits at most 2 s for its own server to see it. */
+const LAST_ANSWERS_MS = 3_000
 const STOP_TIMEOUT_MS = 8_000
 
 async function main(): Promise<void> {

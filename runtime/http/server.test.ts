@@ -1,4 +1,5 @@
-// Proves the bounds of connections: a body must come in time, an upload must flow, and its work may take its time.
+// Proves the bounds of connections: a body must come in time, an upload must flow, and its work may take its time; and
+// that a server which ends answers what was asked.
 import assert from 'node:assert/strict'
 import { connect, type AddressInfo, type Socket } from 'node:net'
 import { buffer } from 'node:stream/consumers'
@@ -11,10 +12,17 @@ import { systemClock } from '../process/system.ts'
 import type { Binding } from './bind.ts'
 import { createHttpServer, type HttpLimits } from './server.ts'
 
-async function open(
-  context: TestContext,
-  deps: { handle: Binding<null>['handle']; form?: Route['form']; limits: Partial<HttpLimits> },
-): Promise<Socket> {
+interface Asked {
+  readonly handle: Binding<null>['handle']
+  readonly form?: Route['form']
+  readonly limits: Partial<HttpLimits>
+}
+
+async function open(context: TestContext, deps: Asked): Promise<Socket> {
+  return (await openServer(context, deps)).socket
+}
+
+async function openServer(context: TestContext, deps: Asked) {
   const route: Route = {
     method: 'POST',
     path: '/v1/things',
@@ -38,7 +46,15 @@ async function open(
   const { port } = server.server.address() as AddressInfo // proof: it listens on TCP
   const socket = connect(port, '127.0.0.1')
   context.after(() => socket.destroy())
-  return socket
+  return { server, socket }
+}
+
+async function textOf(socket: Socket): Promise<string> {
+  return (await buffer(socket)).toString()
+}
+
+async function waitFor(isSo: () => boolean): Promise<void> {
+  while (!isSo()) await sleep(systemClock, 5)
 }
 
 function head(type: string, length: number): string {
@@ -93,4 +109,29 @@ test('an upload that stops flowing is cut off', async (context) => {
   })
   socket.write(`${head('application/octet-stream', 100)}nubo`)
   assert.equal((await buffer(socket)).toString(), '')
+})
+
+test('a server that ends answers what is under way and what comes on open connections, says that they end, and takes no new one', async (context) => {
+  const release = Promise.withResolvers<void>()
+  let calls = 0
+  const { server, socket } = await openServer(context, {
+    handle: async () => {
+      if (++calls === 1) await release.promise
+      return {}
+    },
+    limits: { drainMs: 300 },
+  })
+  const { port } = server.server.address() as AddressInfo // proof: it listens on TCP
+  const idle = connect(port, '127.0.0.1')
+  context.after(() => idle.destroy())
+  const request = head('application/json', 2).replace('Connection: close\r\n', '') + '{}'
+  socket.write(request)
+  await waitFor(() => calls === 1)
+  const closed = server.close()
+  idle.write(request)
+  assert.match(await textOf(idle), /^HTTP\/1\.1 200 [^]*connection: close/i)
+  await waitFor(() => !server.server.listening)
+  release.resolve()
+  assert.match(await textOf(socket), /^HTTP\/1\.1 200 [^]*connection: close/i)
+  await closed
 })

@@ -8,6 +8,7 @@ import type { Log } from '../process/log.ts'
 import { isDatabaseUnavailable } from '../postgres/database.ts'
 import type { Binding } from './bind.ts'
 import { Encoded, WholeList } from './encoded.ts'
+import { drained } from './drain.ts'
 import { begun, writeEvents, type EventBatch } from './events.ts'
 import { asksForLines, writeLines } from './lines.ts'
 import { Slots } from './slots.ts'
@@ -65,6 +66,13 @@ export interface HttpLimits {
   readonly wholeListsMax: number
   /** A whole list that has not been taken by then is cut off. */
   readonly wholeListMs: number
+  /**
+   * From the beginning of `close`: calls on open connections are answered for so long, each with the word that its connection ends;
+   * after it no new connection is taken. 0: everything is cut off at once.
+   */
+  readonly drainMs: number
+  /** Answers that are not there so long after that are cut off. */
+  readonly lastAnswersMs: number
 }
 
 export const BODY_BYTES_MAX = 1_048_576
@@ -82,6 +90,8 @@ const limitsDefault: HttpLimits = {
   eventStreamsMax: 1_000,
   wholeListsMax: 8,
   wholeListMs: 120_000,
+  drainMs: 0,
+  lastAnswersMs: 4_000,
 }
 
 /** Builds the server without listening, so that tests can inject requests. */
@@ -91,7 +101,8 @@ export function createHttpServer<Caller>(options: HttpServerOptions<Caller>): Fa
     bodyLimit: BODY_BYTES_MAX,
     connectionTimeout: limits.idleTimeoutMs,
     keepAliveTimeout: 30_000,
-    forceCloseConnections: true,
+    forceCloseConnections: limits.drainMs === 0 ? true : 'idle',
+    return503OnClosing: false,
     exposeHeadRoutes: false,
     genReqId: options.newRequestId,
     routerOptions: { maxParamLength: 200, ignoreTrailingSlash: true },
@@ -126,6 +137,7 @@ export function createHttpServer<Caller>(options: HttpServerOptions<Caller>): Fa
   )
   const bounds: Bounds = {
     limits,
+    closing: drained(app, { ...limits, clock: options.clock }),
     requests: new Slots('requests', limits.requestsMax),
     eventStreams: new Slots('streams of events', limits.eventStreamsMax),
     wholeLists: new Slots('whole lists', limits.wholeListsMax),
@@ -137,6 +149,8 @@ export function createHttpServer<Caller>(options: HttpServerOptions<Caller>): Fa
 
 interface Bounds {
   readonly limits: HttpLimits
+  /** Aborts when the server begins to end. */
+  readonly closing: AbortSignal
   readonly requests: Slots
   readonly eventStreams: Slots
   readonly wholeLists: Slots
@@ -221,6 +235,8 @@ async function answerCall<Caller>(
   const body = route.form === 'upload' ? undefined : parsePart(route.body, request.body, 'body')
   const gone = new AbortController()
   reply.raw.once('close', () => gone.abort(new Error('the connection ended')))
+  const signal =
+    route.form === 'events' ? AbortSignal.any([gone.signal, options.closing]) : gone.signal
   const ifMatch =
     typeof request.headers['if-match'] === 'string' ? request.headers['if-match'] : undefined
   const wantsWhole = route.form === 'list' && asksForLines(request.headers.accept)
@@ -233,11 +249,11 @@ async function answerCall<Caller>(
     body: body as never,
     requestId: request.id,
     ifMatch,
-    signal: gone.signal,
+    signal,
     upload: request.raw,
     wantsWhole,
   })
-  return send(reply, answer, { route, signal: gone.signal, ...options })
+  return send(reply, answer, { route, signal, ...options })
 }
 
 async function send(

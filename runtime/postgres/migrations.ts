@@ -106,7 +106,8 @@ export async function requireSchema<Tables>(
   const { rows } = await sql<{
     at: string | null
   }>`select to_regclass('migration')::text as at`.execute(database)
-  const applied = rows[0]?.at == null ? [] : await readApplied(database)
+  const isPrepared = rows.some(({ at }) => at !== null)
+  const applied = isPrepared ? await readApplied(database) : []
   requireFitting(applied, migrations)
   const missing = migrations[applied.length]
   if (missing !== undefined)
