@@ -26,8 +26,8 @@ export const token = z
     /** 'operator' rules the region; the others are roles on `projectId`. */
     role: z.enum(['viewer', 'member', 'owner', 'operator']),
     projectId: id.nullable(),
-    /** Then it acts where this account is a member, with the lower of the two roles. */
-    accountId: id.nullable(),
+    /** Then it acts where this account is a member, with the lower of the two roles. Servers before accounts do not say. */
+    accountId: id.nullable().default(null),
     createdAtMs: timeMs,
     expiresAtMs: timeMs.nullable(),
     revokedAtMs: timeMs.nullable(),

@@ -2,13 +2,26 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { openSync, closeSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { hostContractAddress, TEST_REGION, type TestRegion } from './region.ts'
+import { hostContractAddress, TEST_REGION } from './region.ts'
 import { send } from './http.ts'
 import { waitUntil } from './wait.ts'
 
 const API_PORT = 7_101
 const READY_TIMEOUT_MS = 30_000
-const present = new URL('../../control-plane/main.ts', import.meta.url).pathname
+/** The program of this release. */
+export const presentServer: string = new URL('../../control-plane/main.ts', import.meta.url)
+  .pathname
+
+/** What a server process needs of its region; `TestRegion` has it. */
+export interface ProcessRegion {
+  readonly folder: string
+  readonly databaseUrl: string
+  readonly keyFile: string
+  readonly operatorToken: string
+  /** Of every server, 'address:port'. */
+  readonly hostContracts: readonly string[]
+  onClose(close: () => Promise<void>): void
+}
 
 export interface ServerProcess {
   readonly url: string
@@ -25,7 +38,7 @@ export interface ServerProcess {
  * `main`: the program of another release; its `prepare` has run already.
  */
 export async function startServerProcess(
-  region: TestRegion,
+  region: ProcessRegion,
   index: number,
   options: { readonly main?: string } = {},
 ): Promise<ServerProcess> {
@@ -35,9 +48,13 @@ export async function startServerProcess(
   const config = writeServerConfig(region, index)
   const logFile = join(region.folder, `${serverName}.log`)
   const log = openSync(logFile, 'w')
-  const child = spawn(process.execPath, [options.main ?? present, 'run', '--config', config], {
-    stdio: ['ignore', log, log],
-  })
+  const child = spawn(
+    process.execPath,
+    [options.main ?? presentServer, 'run', '--config', config],
+    {
+      stdio: ['ignore', log, log],
+    },
+  )
   closeSync(log)
   const exited = once(child, 'exit')
   const kill = async (): Promise<void> => {
@@ -66,7 +83,10 @@ export async function startServerProcess(
 }
 
 /** The configuration of a server process as a file, whose name it returns. */
-export function writeServerConfig(region: TestRegion, index: number): string {
+export function writeServerConfig(
+  region: Omit<ProcessRegion, 'operatorToken' | 'onClose'>,
+  index: number,
+): string {
   const [host, port] = hostContractAddress(index)
   const serverName = `process-${index + 1}`
   const apiPort = API_PORT + index

@@ -1,7 +1,9 @@
+import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createClient, isApiError, OutcomeUnknownError, type Client } from '@nubo/client'
 import { systemClock, systemRandom } from '@nubo/runtime'
 import { done, setOf } from '../support/project.ts'
+import { waitUntil } from '../support/wait.ts'
 
 const KEPT_PER_WORKER = 3
 const LIST_PERIOD_MS = 20
@@ -51,6 +53,51 @@ export class Load {
   async stop(): Promise<void> {
     this.#over.abort()
     await this.#work
+  }
+
+  /** Resolves when so many changes more were acknowledged, or something has failed. */
+  async moreChanges(count: number): Promise<void> {
+    const before = this.acknowledged
+    await waitUntil(
+      () => this.failures.length > 0 || this.acknowledged - before >= count,
+      (isSo) => isSo,
+      { timeoutMs: 40_000, what: `${count} more changes are acknowledged` },
+    )
+  }
+
+  /**
+   * After `stop`: nothing has failed; exactly the wanted sets run, each on the host that is said and on no other, with an
+   * address of its own; the watcher knows the same; every operation ended well.
+   */
+  async assertExact(
+    client: Client,
+    hosts: readonly { readonly name: string; readonly setIds: () => Promise<readonly string[]> }[],
+  ): Promise<void> {
+    assert.deepEqual(this.failures, [])
+    const sets = await waitUntil(
+      () => client.listAll('setList'),
+      (all) => all.length === this.wanted.size && all.every(({ state }) => state === 'running'),
+      { what: 'exactly the sets that are wanted run' },
+    )
+    assert.deepEqual(new Set(sets.map(({ name }) => name)), this.wanted)
+    const addresses = new Set(sets.map(({ address }) => address))
+    assert.equal(addresses.size, sets.length, 'no address twice')
+    for (const { name, setIds } of hosts) {
+      const here = sets.filter(({ host }) => host === name).map(({ id }) => id)
+      assert.deepEqual(new Set(await setIds()), new Set(here), name)
+    }
+    await waitUntil(
+      () => [...this.watched],
+      (watched) =>
+        watched.length === sets.length && watched.every(([, state]) => state === 'running'),
+      { what: 'the watcher knows the same' },
+    )
+    const operations = await client.listAll('operationList')
+    assert.deepEqual(
+      operations.filter(({ state }) => state !== 'done'),
+      [],
+      'every operation ended well',
+    )
   }
 
   close(): void {

@@ -9,7 +9,6 @@ import { joinHost } from '../support/hosts.ts'
 import { importRootfs, makeNetwork, makeProject } from '../support/project.ts'
 import { TestRegion } from '../support/region.ts'
 import { startServerProcess } from '../support/server-process.ts'
-import { waitUntil } from '../support/wait.ts'
 import { Load } from './load.ts'
 
 const WORKERS = 4
@@ -34,57 +33,27 @@ test('two servers are restarted in turn, twice, while clients create, remove, li
   const token = shop.tokens.member
   const load = new Load({ servers: urls, token, workers: WORKERS })
   t.after(() => load.close())
-  const moreChanges = (): Promise<unknown> => {
-    const before = load.acknowledged
-    return waitUntil(
-      () => load.failures.length > 0 || load.acknowledged - before >= CHANGES_BETWEEN,
-      (isSo) => isSo,
-      { what: `${CHANGES_BETWEEN} more changes` },
-    )
-  }
-
   for (let round = 0; round < ROUNDS; round++) {
     for (const index of servers.keys()) {
-      await moreChanges()
+      await load.moreChanges(CHANGES_BETWEEN)
       assert.equal(await servers[index]?.stop(), 0, servers[index]?.log())
-      await moreChanges()
+      await load.moreChanges(CHANGES_BETWEEN)
       servers[index] = await startServerProcess(region, index)
     }
   }
-  await moreChanges()
+  await load.moreChanges(CHANGES_BETWEEN)
   await load.stop()
   t.diagnostic(
     `${load.acknowledged} changes acknowledged, ${load.unknown} outcomes unknown, ${load.lists} lists`,
   )
-  assert.deepEqual(load.failures, [])
-
   const client = createClient({ servers: urls, token, clock: systemClock, random: systemRandom })
-  const sets = await waitUntil(
-    () => client.listAll('setList'),
-    (all) => all.length === load.wanted.size && all.every(({ state }) => state === 'running'),
-    { what: 'exactly the sets that are wanted run' },
-  )
-  assert.deepEqual(new Set(sets.map(({ name }) => name)), load.wanted)
-  await waitUntil(
-    () => [...load.watched],
-    (watched) =>
-      watched.length === sets.length && watched.every(([, state]) => state === 'running'),
-    { what: 'the watcher knows the same' },
-  )
-  const addresses = new Set(sets.map(({ address }) => address))
-  assert.equal(addresses.size, sets.length, 'no address twice')
-  for (const { id, name, host } of sets) {
-    const running = hosts.filter(({ simulated }) => simulated.setHost.sets.has(id))
-    assert.deepEqual(
-      running.map((one) => one.name),
-      [host],
+  await load.assertExact(
+    client,
+    hosts.map(({ name, simulated }) => ({
       name,
-    )
-  }
-  const operations = await client.listAll('operationList')
-  const bad = operations.filter(({ state }) => state !== 'done')
-  assert.deepEqual(bad, [], 'every operation ended well')
-
+      setIds: async () => [...simulated.setHost.sets.keys()],
+    })),
+  )
   const database = openDatabase<Tables>({
     url: region.databaseUrl,
     clock: systemClock,
