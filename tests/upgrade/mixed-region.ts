@@ -34,7 +34,7 @@ export interface MixedHost {
   readonly name: string
   readonly release: Release
   /** Which server it is connected to, and the ids of the sets that it has. */
-  status(): Promise<z.infer<typeof hostStatus>>
+  readonly status: () => Promise<z.infer<typeof hostStatus>>
 }
 
 /** A region whose servers and hosts are processes, each of the previous release or of this one. Ends with the test. */
