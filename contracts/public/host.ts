@@ -114,12 +114,12 @@ export const host = z
     since: timeMs,
     cordoned: z.boolean(),
     /** Somebody works on it: it is never fenced without an operator's word. */
-    maintenance: z.boolean(),
+    maintenance: z.boolean().default(false),
     /** Null while it is in service. */
-    fence: hostFence.nullable(),
-    power: hostPower.nullable(),
+    fence: hostFence.nullable().default(null),
+    power: hostPower.nullable().default(null),
     /** Within this time after its lease ended nothing with recovery `elsewhere` runs there; null: nothing guarantees it. */
-    stopsWithinMs: z.int().nullable(),
+    stopsWithinMs: z.int().nullable().default(null),
     inventory: hostInventory.nullable(),
     capacity: hostResources.nullable(),
     reserve: hostResources.nullable(),

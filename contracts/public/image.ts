@@ -16,7 +16,7 @@ export const image = z
     source: z.enum(['rootfs', 'docker-archive', 'oci-layout']),
     command: z.array(z.string()),
     /** Of the file that was imported; null where that was not kept. */
-    uploadDigest: z.string().nullable(),
+    uploadDigest: z.string().nullable().default(null),
     /** How many sets use it. */
     usedBy: z.int(),
     createdAtMs: timeMs,

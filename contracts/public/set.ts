@@ -166,7 +166,7 @@ export const set = z
     cpuMillis: z.int(),
     memoryBytes: z.int(),
     recovery: z.enum(['local', 'elsewhere']),
-    priority: z.int(),
+    priority: z.int().default(PRIORITY_DEFAULT),
     labels,
     /** How often the wanted state changed, and which of these the host has reached. */
     generation: z.int(),
@@ -177,18 +177,19 @@ export const set = z
       .object({
         score: z.number(),
         spread: z.string(),
-        antiAffinity: failureDomain.nullable(),
+        antiAffinity: failureDomain.nullable().default(null),
         decidedAtMs: timeMs.nullable(),
         /** Every other host where they are few, else the next best and an example of each reason. */
         rejected: z.array(rejectedHost),
         /** All other hosts by the reason. */
-        counts: z.array(reasonCount),
+        counts: z.array(reasonCount).default([]),
       })
       .nullable(),
     /** The host that it had to leave last, and why; null if it never had to. */
     moved: z
       .object({ fromHost: name, fromEpoch: z.int(), atMs: timeMs, reason: z.string() })
-      .nullable(),
+      .nullable()
+      .default(null),
     createdAtMs: timeMs,
   })
   .meta({ id: 'Set' })

@@ -1,5 +1,7 @@
 /** Compares the documents of two releases' public API: what of the newer one would not work with the older one. */
 
+const REFERENCE = '#/components/schemas/'
+
 interface Schema {
   readonly $ref?: string
   readonly type?: unknown
@@ -7,6 +9,7 @@ interface Schema {
   readonly properties?: Readonly<Record<string, Schema>>
   readonly required?: readonly string[]
   readonly items?: Schema
+  readonly anyOf?: readonly Schema[]
 }
 type Content = Readonly<Record<string, { readonly schema: Schema }>>
 interface Call {
@@ -110,7 +113,11 @@ function compare(asked: {
     })
 }
 
+/** Without names and without the null of what may be null; other unions stay as they are, and are not looked into. */
 function resolved({ document, schema }: Side): Schema {
-  const name = schema.$ref?.slice('#/components/schemas/'.length)
-  return name === undefined ? schema : (document.components.schemas[name] ?? schema)
+  const members = schema.anyOf?.filter(({ type }) => type !== 'null')
+  const [only] = members ?? []
+  if (only !== undefined && members?.length === 1) return resolved({ document, schema: only })
+  const named = document.components.schemas[schema.$ref?.slice(REFERENCE.length) ?? '']
+  return named === undefined ? schema : resolved({ document, schema: named })
 }

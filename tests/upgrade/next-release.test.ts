@@ -56,18 +56,18 @@ test('the next release migrates under two running servers and writes rows of a n
   migrated.resolve()
   const loaded = await creates
 
-  const volumeId: string = newId<'volume'>(systemClock, systemRandom)
+  const tomorrowId: string = newId<'tomorrow'>(systemClock, systemRandom)
   const setId = first.resource.id
   const revision = await writeAsNext(
     database,
     [
-      { kind: 'volume', table: 'volume', id: volumeId },
+      { kind: 'tomorrow', table: 'tomorrow', id: tomorrowId },
       { kind: 'set', table: 'set', id: setId },
     ],
     async (tx) => {
-      await sql`insert into volume (id, project_id, name, set_id)
-        values (${volumeId}, ${shop.id}, 'disk', ${setId})`.execute(tx)
-      await sql`update set set labels = '{"by":"next"}', priority_class = 1 where id = ${setId}`.execute(
+      await sql`insert into tomorrow (id, project_id, name, set_id)
+        values (${tomorrowId}, ${shop.id}, 'disk', ${setId})`.execute(tx)
+      await sql`update set set labels = '{"by":"next"}', tomorrow_rank = 1 where id = ${setId}`.execute(
         tx,
       )
     },
@@ -82,7 +82,7 @@ test('the next release migrates under two running servers and writes rows of a n
   // What only the next release knows survives changes by this one.
   await done(shop.member, await shop.member.setRestart({ params: { id: 'web-1' } }))
   const { rows } = await sql<{ one: number }>`
-    select priority_class as one from set where id = ${setId}`.execute(database.query)
+    select tomorrow_rank as one from set where id = ${setId}`.execute(database.query)
   assert.deepEqual(rows, [{ one: 1 }])
 
   // A server that fell behind reads the tables again, and so does one that starts.

@@ -6,19 +6,19 @@ const folder = new URL('../../control-plane/migrations', import.meta.url).pathna
 export const migrations: readonly Migration[] = await readMigrations(folder)
 const numberAfter = (count: number): string => String(migrations.length + count).padStart(4, '0')
 
-/** What a release after this one may do: a new kind of row, new columns of all sorts, a looser constraint. */
+/** What a release after this one may do: a new kind of row, new columns of all sorts. With names that no real one takes. */
 export const additive: Migration = {
-  name: `${numberAfter(1)}-volumes`,
-  text: `create table volume (
+  name: `${numberAfter(1)}-tomorrow`,
+  text: `create table tomorrow (
   id uuid primary key,
   project_id uuid not null references project,
   name text not null,
   set_id uuid references set
 );
-alter table set add column priority_class integer not null default 7;
-alter table host add column power jsonb;
-alter table port add column volume_id uuid references volume;
-alter table operation add column steps jsonb not null default '[]';
+alter table set add column tomorrow_rank integer not null default 7;
+alter table host add column tomorrow_power jsonb;
+alter table port add column tomorrow_id uuid references tomorrow;
+alter table operation add column tomorrow_steps jsonb not null default '[]';
 `,
 }
 
@@ -26,7 +26,7 @@ alter table operation add column steps jsonb not null default '[]';
 export const breaking: Migration = {
   name: `${numberAfter(2)}-no-labels`,
   text: `-- Oldest server: ${numberAfter(1)}
-alter table project add column motto text;
+alter table project add column tomorrow_motto text;
 `,
 }
 

@@ -77,5 +77,14 @@ test('a call, a parameter, a field or a value that the other release cannot do w
     changesTo({ reply: thing({ id: {}, at: { enum: ['y'] } }, ['id']) })[0] ?? '',
     /x is no longer understood/,
   )
+  const nullable = (required: string[]) =>
+    thing({ id: {}, why: { anyOf: [thing({ a: {}, b: {} }, required), { type: 'null' }] } }, ['id'])
+  assert.match(
+    contractChanges(
+      document({ reply: thing({ id: {}, why: thing({ a: {} }, []) }, ['id']) }),
+      document({ reply: nullable(['b']) }),
+    )[0] ?? '',
+    /why: b is required/,
+  )
   assert.deepEqual(changesTo({ reply: thing({ id: {}, at: { enum: ['x', 'y'] } }, ['id']) }), [])
 })
