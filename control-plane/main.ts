@@ -42,6 +42,10 @@ const random = systemRandom
 const PROBE_KEY_BYTES = 32
 /** Filling a new column of a large table takes longer than any statement of a server may. */
 const MIGRATION_STATEMENT_TIMEOUT_MS = 600_000
+/** A busy caller sends its next request on the same connection well within this, and so learns that it ends. */
+const DRAIN_MS = 300
+/** A change waits at most 2 s for its own server to see it. */
+const LAST_ANSWERS_MS = 3_000
 
 const migrations = () => readMigrations(join(import.meta.dirname, 'migrations'))
 
@@ -159,17 +163,26 @@ async function serve(config: ServerConfig, log: Log): Promise<{ stop: () => Prom
   log.info('serves', { api: config.api, hostContract: config.hostContract, version })
   return {
     stop: async () => {
-      // Calls that are under way can be answered only while the region goes on. The listener also waits for streams.
-      const closed = http.close()
-      await sleep(clock, DRAIN_MS)
-      region.sessions.streams.stop()
-      await Promise.race([closed, sleep(clock, LAST_ANSWERS_MS)])
-      await region.stop()
-      await Promise.all([closed, hosts.stop()])
-      await database.close()
+      await end({ http, region, hosts, database })
       ownProcess.stop()
     },
   }
+}
+
+/** Calls that are under way can be answered only while the region goes on, so the listener comes first. It also waits for streams. */
+async function end(parts: {
+  http: ReturnType<typeof createHttpServer>
+  region: Region
+  hosts: HostListener
+  database: Database<Tables>
+}): Promise<void> {
+  const closed = parts.http.close()
+  await sleep(clock, DRAIN_MS)
+  parts.region.sessions.streams.stop()
+  await Promise.race([closed, sleep(clock, LAST_ANSWERS_MS)])
+  await parts.region.stop()
+  await Promise.all([closed, parts.hosts.stop()])
+  await parts.database.close()
 }
 
 function hostCalls(region: Region, database: Database<Tables>) {
@@ -186,10 +199,6 @@ function hostCalls(region: Region, database: Database<Tables>) {
   }
 }
 
-/** A busy caller sends its next request on the same connection well within this, and so learns that it ends. */
-const DRAIN_MS = 300
-/** A change waits at most 2 s for its own server to see it. */
-const LAST_ANSWERS_MS = 3_000
 const STOP_TIMEOUT_MS = 8_000
 
 async function main(): Promise<void> {

@@ -1,10 +1,13 @@
 /**
- * A host whose agent is of the release in whose folder this file lies: it joins and then does what servers want. The suite
+ * A host whose agent is of the release in whose folder this file lies: it joins, or goes on from the
+ * state that an agent of another release has left there, and does what servers want. The suite
  * starts it where it stands, and a copy of it in the previous release. Its parent asks it, and it ends with its parent.
  */
 import {
   createSimulatedHost,
   joinRegion,
+  openSqliteDisk,
+  readIdentity,
   serverImageTokens,
   webSocketConnector,
   webSocketStreamDialer,
@@ -12,7 +15,8 @@ import {
 import { silentLog, systemClock, systemRandom } from '@nubo/runtime'
 
 const [token = '', stateDir = '', vtepAddress = ''] = process.argv.slice(2)
-const identity = await joinRegion({ token, stateDir, clock: systemClock })
+const identity =
+  readIdentity(stateDir) ?? (await joinRegion({ token, stateDir, clock: systemClock }))
 const { hostId, servers } = identity
 const host = createSimulatedHost({
   hostId,
@@ -27,6 +31,12 @@ const host = createSimulatedHost({
   }),
   streamDialer: webSocketStreamDialer(() => identity),
   vtepAddress,
+  disk: openSqliteDisk({
+    path: `${stateDir}/wanted.db`,
+    onDamaged: (cause) => {
+      throw cause
+    },
+  }),
   log: silentLog,
 })
 host.start()

@@ -32,9 +32,12 @@ const hostStatus = z.object({ server: z.string().nullable(), sets: z.array(z.str
 
 export interface MixedHost {
   readonly name: string
-  readonly release: Release
+  readonly number: number
+  readonly stateDir: string
   /** Which server it is connected to, and the ids of the sets that it has. */
   readonly status: () => Promise<z.infer<typeof hostStatus>>
+  /** Ends its agent without warning. */
+  readonly end: () => Promise<void>
 }
 
 /** A region whose servers and hosts are processes, each of the previous release or of this one. Ends with the test. */
@@ -124,20 +127,39 @@ export class MixedRegion {
     const { token } = await operator.hostInvite({ body: { name } })
     const stateDir = join(this.folder, name)
     mkdirSync(stateDir, { mode: 0o700 })
+    return {
+      name,
+      number,
+      stateDir,
+      ...(await this.#startAgent(release, { token, stateDir, number })),
+    }
+  }
+
+  /** Ends the agent of a host at once and starts one of this release on the state that it leaves. */
+  async upgradeHost(host: MixedHost): Promise<MixedHost> {
+    await host.end()
+    return { ...host, ...(await this.#startAgent('present', { token: '', ...host })) }
+  }
+
+  async #startAgent(
+    release: Release,
+    host: { token: string; stateDir: string; number: number },
+  ): Promise<Pick<MixedHost, 'status' | 'end'>> {
     const program =
       release === 'present'
         ? new URL('./host-program.ts', import.meta.url).pathname
         : join(this.folder, 'previous', 'host-program.ts')
-    const child = fork(program, [token, stateDir, `10.200.0.${number}`], { stdio: 'inherit' })
+    const argv = [host.token, host.stateDir, `10.200.0.${host.number}`]
+    const child = fork(program, argv, { stdio: 'inherit' })
     const exited = once(child, 'exit')
-    this.onClose(async () => {
+    const end = async (): Promise<void> => {
       child.kill('SIGKILL')
       await exited
-    })
+    }
+    this.onClose(end)
     await once(child, 'message', { signal: AbortSignal.timeout(JOIN_TIMEOUT_MS) })
     return {
-      name,
-      release,
+      end,
       status: async () => {
         const answered = once(child, 'message', { signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) })
         child.send('status')

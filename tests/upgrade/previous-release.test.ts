@@ -1,5 +1,6 @@
 // Proves that a region goes from the previous release to this one under load, server by server: old servers with new agents,
-// both side by side on one database that the new one has migrated, and new servers with old agents.
+// both side by side on one database that the new one has migrated, new servers with old agents, and then an agent on the state
+// that an old one has left.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Client } from '@nubo/client'
@@ -17,10 +18,8 @@ test('a region is upgraded from the previous release under load: servers one aft
   const servers = [await region.startServer('previous', 0), await region.startServer('previous', 1)]
   const urls = servers.map(({ url }) => url)
   const operator = region.clientOf(urls, region.operatorToken)
-  const hosts = [
-    await region.joinHost('previous', operator),
-    await region.joinHost('present', operator),
-  ]
+  const older = await region.joinHost('previous', operator)
+  const hosts = [older, await region.joinHost('present', operator)]
   const { token, member } = await makeShop(region, { urls, operator })
   const load = new Load({ servers: urls, token, workers: WORKERS })
   t.after(() => load.close())
@@ -35,6 +34,10 @@ test('a region is upgraded from the previous release under load: servers one aft
     await load.moreChanges(CHANGES_BETWEEN)
     await everyHostWorks(member, hosts)
   }
+  // Last the agents: what the older one has written to disk is what this one begins with.
+  hosts[0] = await region.upgradeHost(older)
+  await load.moreChanges(CHANGES_BETWEEN)
+  await everyHostWorks(member, hosts)
   await load.stop()
   t.diagnostic(`${load.acknowledged} changes acknowledged, ${load.unknown} outcomes unknown`)
   await load.assertExact(

@@ -14,7 +14,7 @@ import { Load } from './load.ts'
 const WORKERS = 4
 const ROUNDS = 2
 /** So many changes are acknowledged between one restart and the next. */
-const CHANGES_BETWEEN = 12
+const CHANGES_BETWEEN = 8
 
 test('two servers are restarted in turn, twice, while clients create, remove, list and watch: no call fails, no write is lost, the end is exact', async (t) => {
   const region = await TestRegion.open(t, { servers: 0 })
