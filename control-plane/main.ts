@@ -128,9 +128,7 @@ async function serve(config: ServerConfig, log: Log): Promise<{ stop: () => Prom
   const hosts = new HostListener({
     bind: config.hostContract,
     serverName: config.serverName,
-    addresses: config.peers.hostContract.map((address) =>
-      address.slice(0, address.lastIndexOf(':')),
-    ),
+    addresses: hostAddresses(config),
     certificates,
     sessions: region.sessions,
     calls: hostCalls(region, database),
@@ -150,6 +148,25 @@ async function serve(config: ServerConfig, log: Log): Promise<{ stop: () => Prom
     clock,
     log,
   })
+  await listen(http, config)
+  log.info('serves', { api: config.api, hostContract: config.hostContract, version })
+  return {
+    stop: async () => {
+      await end({ http, region, hosts, database })
+      ownProcess.stop()
+    },
+  }
+}
+
+/** Without their ports. */
+function hostAddresses({ peers }: ServerConfig): string[] {
+  return peers.hostContract.map((address) => address.slice(0, address.lastIndexOf(':')))
+}
+
+async function listen(
+  http: ReturnType<typeof createHttpServer>,
+  config: ServerConfig,
+): Promise<void> {
   await http.listen({ host: config.api.host, port: config.api.port }).catch((cause: unknown) => {
     throw new PlatformError(
       'PORT_TAKEN',
@@ -160,13 +177,6 @@ async function serve(config: ServerConfig, log: Log): Promise<{ stop: () => Prom
       { cause },
     )
   })
-  log.info('serves', { api: config.api, hostContract: config.hostContract, version })
-  return {
-    stop: async () => {
-      await end({ http, region, hosts, database })
-      ownProcess.stop()
-    },
-  }
 }
 
 /** Calls that are under way can be answered only while the region goes on, so the listener comes first. It also waits for streams. */
