@@ -90,6 +90,10 @@ export const errorCatalogue = {
     kind: 'unavailable',
     text: 'The machine that ran this was lost and is proven stopped.',
   },
+  HOST_DRAINED: {
+    kind: 'unavailable',
+    text: 'The machine that ran this is being emptied; it starts again on another.',
+  },
   REGISTRY_UNAVAILABLE: { kind: 'unavailable', text: 'The image registry does not answer.' },
   ENGINE_UNAVAILABLE: {
     kind: 'unavailable',

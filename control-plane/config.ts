@@ -50,6 +50,13 @@ export const serverConfig = z.strictObject({
     .prefault({}),
   /** So many hosts of a zone may be lost at once: ordinary placements leave room for their `elsewhere` sets. */
   reserveHosts: z.int().min(0).max(16).default(0),
+  /** So many sets of one drained host, and of all of them, are under way to other hosts at a time. */
+  drain: z
+    .strictObject({
+      movesPerHost: z.int().min(1).max(256).default(4),
+      movesPerRegion: z.int().min(1).max(1_024).default(16),
+    })
+    .prefault({}),
 })
 export type ServerConfig = z.infer<typeof serverConfig>
 

@@ -9,9 +9,13 @@ import {
 import { auditRetentionDefault, dropOldAudit, type AuditRetention } from './domains/audit/index.ts'
 import {
   createPlacer,
+  DRAIN_LIMITS_DEFAULT,
+  drainKinds,
+  drainHosts,
   evacuateFenced,
   isSettled,
   settleSetOperations,
+  type DrainLimits,
 } from './domains/compute/index.ts'
 import type { Fleet } from './domains/fleet/index.ts'
 import {
@@ -38,6 +42,7 @@ const SETTLE_PERIOD_MS = 1_000
 const EXPIRE_PERIOD_MS = 2_000
 const RETENTION_PERIOD_MS = 60_000
 const EVACUATE_PERIOD_MS = 5_000
+const DRAIN_PERIOD_MS = 1_000
 const COLLECT_PERIOD_MS = 600_000
 const AUDIT_RETENTION_PERIOD_MS = 600_000
 const RECOUNT_PERIOD_MS = 600_000
@@ -51,6 +56,7 @@ export interface LeaderParts extends Omit<StepDeps, 'catchUp'> {
     readonly registry: ImageRegistry
     readonly importLock: ImportLock
     readonly auditRetention?: AuditRetention | undefined
+    readonly drainLimits?: DrainLimits | undefined
   }
   readonly fleet: Fleet
   readonly recorder: Recorder
@@ -89,6 +95,10 @@ export function createLeaderWork(parts: LeaderParts): () => { stop: () => Promis
     const evacuate = reconcile('evacuate', EVACUATE_PERIOD_MS, () =>
       evacuateFenced({ world, recorder, clock }),
     )
+    const limits = deps.drainLimits ?? DRAIN_LIMITS_DEFAULT
+    const drain = reconcile('drain', DRAIN_PERIOD_MS, () =>
+      drainHosts({ world, recorder, clock, random, ledger, limits }),
+    )
     const settle = reconcile('settle', SETTLE_PERIOD_MS, () =>
       settleSetOperations({ world, recorder, clock }),
     )
@@ -104,6 +114,7 @@ export function createLeaderWork(parts: LeaderParts): () => { stop: () => Promis
       settle,
       fencing,
       evacuate,
+      drain,
       apply,
       reconcile('sweep-applied', SWEEP_PERIOD_MS, () => sweepApplied({ world, recorder })),
       reconcile('expire', EXPIRE_PERIOD_MS, () => expireOperations({ world, recorder, clock })),
@@ -118,6 +129,7 @@ export function createLeaderWork(parts: LeaderParts): () => { stop: () => Promis
         if (changes.some(({ kind }) => kind === 'host')) fencing.wake()
         evacuate.wake()
       }
+      if (changes.some((change) => isNewsForDrains(world, change))) drain.wake()
       if (changes.some((change) => isNewsForSettling(world, change))) settle.wake()
       if (changes.some((change) => isNewsForApplies(world, change))) apply.wake()
     })
@@ -130,6 +142,14 @@ export function createLeaderWork(parts: LeaderParts): () => { stop: () => Promis
       },
     }
   }
+}
+
+/** While there are drains, whatever frees or takes room; and a drain begins with its host. */
+function isNewsForDrains(world: World, { kind }: Change): boolean {
+  return (
+    (kind === 'set' || kind === 'host') &&
+    drainKinds.some((one) => world.operation.countBy('open', one) > 0)
+  )
 }
 
 function isNewsForSettling(world: World, { kind, id }: Change): boolean {

@@ -84,6 +84,17 @@ async function prepare(config: ServerConfig, log: Log): Promise<void> {
   }
 }
 
+function limitsOf(config: ServerConfig) {
+  return {
+    overcommit: config.overcommit,
+    quotaDefaults: config.quotaDefaults,
+    auditRetention: config.audit,
+    brakeLimits: config.brake,
+    drainLimits: config.drain,
+    reserveHosts: config.reserveHosts,
+  }
+}
+
 async function serve(config: ServerConfig, log: Log): Promise<{ stop: () => Promise<void> }> {
   const ownProcess = watchProcess(clock)
   const database = openDatabase<Tables>({ url: config.databaseUrl, clock, log })
@@ -116,13 +127,9 @@ async function serve(config: ServerConfig, log: Log): Promise<{ stop: () => Prom
     registryTokens,
     importLock: createImportLock({ database, clock }),
     uploadFolder,
-    overcommit: config.overcommit,
-    quotaDefaults: config.quotaDefaults,
-    auditRetention: config.audit,
-    brakeLimits: config.brake,
+    ...limitsOf(config),
     power: createRedfishPower({ secrets, log }),
     processStatus: () => ownProcess.status(),
-    reserveHosts: config.reserveHosts,
   })
   await region.start()
   const hosts = new HostListener({

@@ -12,8 +12,10 @@ import { applyBindings, createApplyService } from './domains/apply/index.ts'
 import {
   computeBindings,
   createComputeService,
+  createHostDrains,
   createFoundRecorder,
   releaseFrom,
+  type DrainLimits,
 } from './domains/compute/index.ts'
 import {
   BRAKE_LIMITS_DEFAULT,
@@ -87,6 +89,8 @@ export interface RegionDeps {
   readonly processStatus: () => ProcessStatus
   /** So many hosts of a zone may be lost at once and the others have room for their `elsewhere` sets. */
   readonly reserveHosts: number
+  /** DRAIN_LIMITS_DEFAULT if absent. */
+  readonly drainLimits?: DrainLimits | undefined
 }
 
 /** One server process of the control plane, without its listeners: main.ts adds these, tests and the simulator others. */
@@ -135,7 +139,11 @@ export function createRegion(deps: RegionDeps): Region {
       ...fleet.bindings,
       ...imageBindings({ images, world }),
       ...networkBindings({ network, world }),
-      ...computeBindings({ compute, world }),
+      ...computeBindings({
+        compute,
+        drains: createHostDrains({ ...shared, find: fleet.service.find }),
+        world,
+      }),
       ...applyBindings({ applies: createApplyService({ ...shared, compute, images, catchUp }) }),
       watchBinding(shared, identity),
       serverStatusBinding({ ...deps, world, sessions, isLeading }),

@@ -47,6 +47,9 @@ before(async () => {
       brakeList: () => ({ items: [brake], revision: 5, cursor: null }),
       hostShow: () => lost,
       operationShow: () => endedOperation('done'),
+      hostDrain: () => endedOperation('done'),
+      hostMaintenanceBegin: () => endedOperation('done'),
+      hostMaintenanceEnd: () => lost,
       hostFence: ({ body }) => {
         fenceAsked.push(body)
         return endedOperation('done')
@@ -97,4 +100,13 @@ test('the password of a controller comes from a file, and only its first line', 
   assert.deepEqual(powerAsked, [
     { redfish, user: 'nubo', password: 'secret', certificateSha256: 'aa' },
   ])
+})
+
+test('a host is drained, and put into maintenance and out of it', async () => {
+  assert.match((await nubo('host', 'drain', 'host-1')).stdout, /^host .* is drained: /)
+  assert.match((await nubo('host', 'drain', 'host-1', '--no-wait')).stdout, /nubo operation wait/)
+  const on = await nubo('host', 'maintenance', 'on', 'host-1')
+  assert.match(on.stdout, /^host .* is in maintenance: /)
+  const off = await nubo('host', 'maintenance', 'off', 'host-1')
+  assert.match(off.stdout, /takes new instances again/)
 })

@@ -6,6 +6,7 @@ import { atOnce, changeEach } from '../follow.ts'
 import { paintState } from '../output/colour.ts'
 import { renderFields } from '../output/table.ts'
 import { age, fromNow } from '../output/values.ts'
+import { defineDrain } from './host-drain.ts'
 import { defineFencing, fenceText, remarkBrake } from './host-fence.ts'
 import { keyValue } from './options.ts'
 
@@ -60,6 +61,7 @@ export function defineHost(host: Command, context: CommandContext): void {
     })
 
   defineChanges(host, context)
+  defineDrain(host, context)
   defineFencing(host, context)
 }
 
@@ -140,7 +142,7 @@ function shape({ surroundings: { stdout, clock } }: CommandContext): ListShape<H
 function details(context: CommandContext, one: Host): string {
   const { stdout, clock } = context.surroundings
   const { inventory, capacity, reserve } = one
-  const title = `${one.name}  ${paintState(one.state, stdout)} since ${age(clock, one.since)}${one.cordoned ? ', takes no new instances' : ''}\n`
+  const title = `${one.name}  ${paintState(one.state, stdout)} since ${age(clock, one.since)}${one.maintenance ? ', in maintenance (never fenced by itself)' : ''}${one.cordoned ? ', takes no new instances' : ''}\n`
   const fields = renderFields([
     ['reason', one.reason === null ? null : `${one.reason.text} (${one.reason.code})`],
     ['id', one.id],

@@ -113,7 +113,7 @@ export const host = z
     reason: reason.nullable(),
     since: timeMs,
     cordoned: z.boolean(),
-    /** Somebody works on it: it is never fenced without an operator's word. */
+    /** Somebody works on it: it takes no instances, and is never fenced without an operator's word. */
     maintenance: z.boolean().default(false),
     /** Null while it is in service. */
     fence: hostFence.nullable().default(null),
@@ -199,6 +199,35 @@ export const hostRoutes = {
     method: 'POST',
     path: '/v1/hosts/:id/uncordon',
     summary: 'Lets new instances onto a host again.',
+    access: 'operator',
+    params: idParams,
+    reply: host,
+    status: 200,
+  }),
+  hostDrain: defineRoute({
+    method: 'POST',
+    path: '/v1/hosts/:id/drain',
+    summary:
+      'Cordons a host and moves its sets to other hosts, each only once one of them has room for it. Ends when nothing that may move is left; fails with a reason for each set that stays. Cancelled, no further set moves and the host stays cordoned.',
+    access: 'operator',
+    params: idParams,
+    reply: operation,
+    status: 202,
+  }),
+  hostMaintenanceBegin: defineRoute({
+    method: 'POST',
+    path: '/v1/hosts/:id/maintenance',
+    summary:
+      'Cordons and drains a host, and keeps it from being fenced or counted by the brake until the maintenance ends. Sets with recovery `local` that were asked for on this host stay.',
+    access: 'operator',
+    params: idParams,
+    reply: operation,
+    status: 202,
+  }),
+  hostMaintenanceEnd: defineRoute({
+    method: 'DELETE',
+    path: '/v1/hosts/:id/maintenance',
+    summary: 'Ends the maintenance of a host and lets new instances onto it; nothing moves back.',
     access: 'operator',
     params: idParams,
     reply: host,

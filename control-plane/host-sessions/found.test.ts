@@ -271,3 +271,45 @@ describe('the reports of a session', () => {
     assert.equal(violations.length, 1)
   })
 })
+
+describe('a set that is to leave the host', () => {
+  const leaving = { revision: 5, sinceMs: 0, reason: 'host h1 is drained' }
+  const ids = (recorded: readonly HostReport[]) =>
+    recorded.map(({ sets }) => sets.map(({ id, state }) => [id, state]))
+
+  function leave() {
+    const stage = start()
+    change(stage.world, put('set', setRow(1, { hostId: hostId(1), epoch: 2, leaving })))
+    const say = async (sets: FoundSet[], changes: Partial<FoundReport>) => {
+      stage.queue.add(report(sets, changes))
+      await stage.clock.advance(3_000)
+      await stage.queue.idle()
+      return ids(stage.recorded.splice(0))
+    }
+    return { ...stage, say }
+  }
+  const absent = [[[setId(1), 'absent']]]
+
+  test('has left once the host knows of it and has told everything it has without it', async () => {
+    const { say } = leave()
+    assert.deepEqual(await say([], { full: true, wantedRevision: 4 }), [[]], 'it may start it yet')
+    assert.deepEqual(await say([], { wantedRevision: 5 }), absent)
+  })
+
+  test('has not left while the host speaks of it, or before it has told everything', async () => {
+    const { say } = leave()
+    assert.deepEqual(await say([], { wantedRevision: 9 }), [])
+    const stopping = foundSet(1, { state: 'stopping' })
+    const told = [[[setId(1), 'stopping']]]
+    assert.deepEqual(await say([stopping], { full: true, wantedRevision: 9 }), told)
+    assert.deepEqual(await say([], { wantedRevision: 9 }), [])
+    const gone = foundSet(1, { state: 'absent' })
+    assert.deepEqual(await say([gone], { wantedRevision: 9 }), absent)
+  })
+
+  test('of which the host speaks at an older epoch has not left', async () => {
+    const { say } = leave()
+    const old = foundSet(1, { epoch: 1, state: 'stopping' })
+    assert.deepEqual(await say([old], { full: true, wantedRevision: 9 }), [[]])
+  })
+})

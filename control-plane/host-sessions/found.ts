@@ -70,6 +70,8 @@ export class FoundQueue {
   #running: Promise<void> | undefined
   /** What the host still has of placements that do not count; undefined until it has told everything. */
   #leftovers: Set<string> | undefined
+  /** What the host has, of whatever placement; undefined until it has told everything. */
+  #present: Set<string> | undefined
   #staleReports = 0
 
   constructor(deps: FoundQueueDeps) {
@@ -138,8 +140,14 @@ export class FoundQueue {
       // Said by another server a moment ago, or invented: what it makes look wrong is refused below.
       await world.reached(report.wantedRevision, REVISION_WAIT_MS).catch(() => undefined)
     }
-    const sets = this.#admissible(report)
-    if (this.#stop.signal.aborted || sets === undefined) return
+    const admissible = this.#admissible(report)
+    if (this.#stop.signal.aborted || admissible === undefined) return
+    this.#present = presentAfter(report, this.#present)
+    const left = vacated(world, { hostId, report, present: this.#present })
+    const sets = [
+      ...admissible,
+      ...left.filter(({ id }) => !admissible.some((found) => found.id === id)),
+    ]
     this.#leftovers = leftoversAfter(world, { hostId, report, before: this.#leftovers })
     const isClean = this.#leftovers?.size === 0 && world.host.get(hostId)?.state === 'returning'
     if (sets.length === 0 && !report.full) return isClean ? this.#deps.onClean() : undefined
@@ -189,6 +197,49 @@ export function leftoversAfter(
     else left.add(found.id)
   }
   return left
+}
+
+/** What a host has after a report. Pure; undefined while it has not said everything it has. */
+export function presentAfter(
+  report: FoundReport,
+  before: ReadonlySet<string> | undefined,
+): Set<string> | undefined {
+  if (!report.full && before === undefined) return undefined
+  const present = new Set(report.full ? [] : before)
+  for (const found of report.sets) {
+    if (found.state === 'absent') present.delete(found.id)
+    else present.add(found.id)
+  }
+  return present
+}
+
+/**
+ * Sets that are to leave the host and of which it has nothing, though it does not say so: it had said it to a session
+ * that ended, or it never had them. That counts only from a host that knows that it is to have them no more, since one
+ * that does not could start them at any moment. Pure.
+ */
+export function vacated(
+  world: World,
+  said: { hostId: HostId; report: FoundReport; present: ReadonlySet<string> | undefined },
+): FoundSet[] {
+  const { hostId, report, present } = said
+  const revision = report.wantedRevision
+  if (present === undefined || revision === null) return []
+  return world.set
+    .by('leaving', hostId)
+    .filter(({ id, leaving }) => {
+      const isKnown = leaving !== null && leaving.revision <= revision
+      return isKnown && !present.has(id)
+    })
+    .map(({ id, epoch }) => ({
+      id,
+      epoch,
+      generation: 0,
+      state: 'absent' as const,
+      progress: '',
+      reason: null,
+      containers: [],
+    }))
 }
 
 /** The end of what no longer counts, or the echo of a set whose end was recorded, is no offence. */

@@ -6,7 +6,13 @@ import {
   type WantedPort,
   type WantedSet,
 } from '@nubo/contracts/host'
-import type { NetworkRow, PortRow, SetRow, World } from '../world/index.ts'
+import {
+  isLeaving,
+  type NetworkRow,
+  type PortRow,
+  type SetRow,
+  type World,
+} from '../world/index.ts'
 
 /**
  * The part of the world that one host gets to see: its sets, the networks that have a port on it, and every port of
@@ -16,8 +22,9 @@ export function hostSlice(world: World, hostId: HostId): Map<string, WantedItem>
   const items: WantedItem[] = []
   const networkIds = new Set<NetworkId>()
   for (const set of world.set.by('host', hostId)) {
-    if (set.wanted === 'removed') continue
-    items.push(wantedSet(world, set, set.wanted))
+    const run = runOf(set)
+    if (run === undefined) continue
+    items.push(wantedSet(world, set, run))
     for (const port of world.port.by('set', set.id)) networkIds.add(port.networkId)
   }
   for (const port of world.port.by('host', hostId)) networkIds.add(port.networkId)
@@ -48,8 +55,8 @@ export function sliceItem(
   switch (key.slice(0, slash)) {
     case 'set': {
       const set = world.set.get(id)
-      if (set === undefined || set.hostId !== hostId || set.wanted === 'removed') return undefined
-      return wantedSet(world, set, set.wanted)
+      const run = set?.hostId === hostId ? runOf(set) : undefined
+      return set === undefined || run === undefined ? undefined : wantedSet(world, set, run)
     }
     case 'network': {
       const network = world.network.get(id)
@@ -70,7 +77,12 @@ export function sliceItem(
 export function hostOfPort(world: World, port: PortRow): HostId | undefined {
   if (port.setId === null) return port.hostId ?? undefined
   const set = world.set.get(port.setId)
-  return set === undefined || set.wanted === 'removed' ? undefined : (set.hostId ?? undefined)
+  return set === undefined || runOf(set) === undefined ? undefined : (set.hostId ?? undefined)
+}
+
+/** What its host is to do with a set; undefined: end it, because it is removed or moves to another host. */
+function runOf(set: SetRow): 'running' | 'stopped' | undefined {
+  return set.wanted === 'removed' || isLeaving(set) ? undefined : set.wanted
 }
 
 /** Whether a host may pull a repository: only for a container of one of its sets. */
@@ -79,7 +91,7 @@ export function usesRepository(world: World, hostId: HostId, repository: string)
     .by('host', hostId)
     .some(
       (set) =>
-        set.wanted !== 'removed' &&
+        runOf(set) !== undefined &&
         set.containers.some((container) => container.image.repository === repository),
     )
 }

@@ -122,6 +122,7 @@ CREATE TABLE host (
     fence_asked jsonb,
     must_clean boolean DEFAULT false NOT NULL,
     power jsonb,
+    drain jsonb,
     CONSTRAINT host_state_check CHECK ((state = ANY (ARRAY['invited'::text, 'joining'::text, 'ready'::text, 'unreachable'::text, 'fenced'::text, 'returning'::text])))
 );
 
@@ -273,6 +274,7 @@ CREATE TABLE set (
     created_at_ms bigint NOT NULL,
     moved jsonb,
     priority integer DEFAULT 100 NOT NULL,
+    leaving jsonb,
     CONSTRAINT set_check CHECK (((host_id IS NULL) OR (epoch >= 1))),
     CONSTRAINT set_generation_check CHECK ((generation >= 1)),
     CONSTRAINT set_priority CHECK (((priority >= 0) AND (priority <= 1000))),

@@ -15,6 +15,7 @@ export { dropOldFeed } from './retention.ts'
 export { insertQuota, type Usage } from './quota.ts'
 export { createRecorder, type Recorder } from './recorder.ts'
 export {
+  isLeaving,
   type AccountRow,
   type BrakeRow,
   type HostRow,
@@ -32,11 +33,13 @@ export {
 } from './rows.ts'
 export {
   type AuditTable,
+  type HostDrain,
   type HostResources,
   type QuotaLimits,
   type QuotaTable,
   type FenceAsked,
   type SetContainer,
+  type SetLeaving,
   type SetMoved,
   type SetPlacement,
   type SetPlacementRule,

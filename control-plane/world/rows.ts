@@ -18,3 +18,9 @@ export type OperationRow = Row<'operation'>
 export type BrakeRow = Row<'brake'>
 export type AppliedRow = Row<'applied'>
 export type ManifestRow = Row<'manifest'>
+
+/** Whether a set is on its way from its host to another: its host ends it, and it is placed again after that. */
+export function isLeaving(set: Pick<SetRow, 'leaving'>): boolean {
+  // A row of a server that does not know the column is without it.
+  return (set.leaving ?? null) !== null
+}

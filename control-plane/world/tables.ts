@@ -97,6 +97,14 @@ export interface HostTable {
   fenceAsked: Json<FenceAsked> | null
   mustClean: Generated<boolean>
   power: Json<HostPower> | null
+  drain: Json<HostDrain> | null
+}
+
+/** What an operator had moved away from the host; counts while the operation is open. */
+export interface HostDrain {
+  readonly operationId: OperationId
+  /** So many were on it when it began. */
+  readonly sets: number
 }
 
 /** An operator wants the host fenced; counts while the operation is open. */
@@ -200,6 +208,15 @@ export interface SetTable {
   placement: Json<SetPlacement> | null
   createdAtMs: number
   moved: Json<SetMoved> | null
+  leaving: Json<SetLeaving> | null
+}
+
+/** A move that is under way: the host ends the set, and says so, before it is placed again. It is never taken back. */
+export interface SetLeaving {
+  /** Of the change from which on the set is no longer in its host's slice. */
+  readonly revision: number
+  readonly sinceMs: number
+  readonly reason: string
 }
 
 /** Why a set left the host that it was on before. */

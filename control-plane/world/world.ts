@@ -3,22 +3,23 @@ import { Collection, type RowReader } from './collection.ts'
 import type { WorldKind } from './commit.ts'
 import { ChangeHistory } from './history.ts'
 import { outlineOf, type PastChangeSet } from './outline.ts'
-import type {
-  BrakeRow,
-  AppliedRow,
-  HostRow,
-  ImageRow,
-  MemberRow,
-  ManifestRow,
-  NetworkRow,
-  OperationRow,
-  PortRow,
-  ProjectRow,
-  Row,
-  SetFoundRow,
-  SetRow,
-  SubnetRow,
-  TokenRow,
+import {
+  isLeaving,
+  type BrakeRow,
+  type AppliedRow,
+  type HostRow,
+  type ImageRow,
+  type MemberRow,
+  type ManifestRow,
+  type NetworkRow,
+  type OperationRow,
+  type PortRow,
+  type ProjectRow,
+  type Row,
+  type SetFoundRow,
+  type SetRow,
+  type SubnetRow,
+  type TokenRow,
 } from './rows.ts'
 import { Snapshot } from './snapshot.ts'
 
@@ -88,12 +89,17 @@ export class World {
     name: named,
     project: (row) => row.projectId,
   })
-  readonly set = new Collection<SetRow, 'name' | 'project' | 'host' | 'image' | 'unplaced'>({
+  readonly set = new Collection<
+    SetRow,
+    'name' | 'project' | 'host' | 'image' | 'unplaced' | 'leaving'
+  >({
     name: named,
     project: (row) => row.projectId,
     host: (row) => row.hostId,
     image: (row) => row.containers.map((container) => container.imageId),
     unplaced: (row) => (row.hostId === null ? 'yes' : null),
+    // By the host that they leave.
+    leaving: (row) => (isLeaving(row) ? row.hostId : null),
   })
   readonly setFound = new Collection<SetFoundRow, 'host'>({ host: (row) => row.hostId })
   readonly port = new Collection<

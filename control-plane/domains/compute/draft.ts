@@ -31,6 +31,7 @@ export function draftSet(
     epoch: 0,
     placement: null,
     moved: null,
+    leaving: null,
     createdAtMs: clock.nowMs(),
   }
 }

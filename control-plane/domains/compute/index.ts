@@ -1,4 +1,7 @@
 export { type ImageResolver, type StreamBroker } from './needs.ts'
+export { drainKinds } from './drain.ts'
+export { DRAIN_LIMITS_DEFAULT, drainHosts, type DrainLimits } from './reconcilers/drain.ts'
+export { createHostDrains } from './host-drains.ts'
 export { evacuateFenced, releaseFrom } from './reconcilers/evacuate.ts'
 export { createPlacer, type PlacementPreview } from './reconcilers/place.ts'
 export { isSettled, settleSetOperations } from './reconcilers/settle.ts'

@@ -45,6 +45,7 @@ async function openRegion(context: TestContext) {
           fence: null,
           fenceAsked: null,
           power: null,
+          drain: null,
         })
         .execute()
       await insertSet(tx, touched, setRow(number, { projectId: project, hostId: hostId(number) }))

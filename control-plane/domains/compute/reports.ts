@@ -1,7 +1,15 @@
 import { isPlatformError, unreachable, type Clock, type HostId } from '@nubo/base'
 import type { FoundSet } from '@nubo/contracts/host'
 import { Batcher, type Log } from '@nubo/runtime'
-import type { Recorder, SetFoundRow, SetRow, Touched, Tx, World } from '../../world/index.ts'
+import {
+  isLeaving,
+  type Recorder,
+  type SetFoundRow,
+  type SetRow,
+  type Touched,
+  type Tx,
+  type World,
+} from '../../world/index.ts'
 import {
   changeOperations,
   endOperationsOf,
@@ -10,7 +18,7 @@ import {
 } from '../operations/index.ts'
 import { outcomeOf } from './outcome.ts'
 import { removeSetRows } from './removal.ts'
-import { lockSets, upsertFound } from './store.ts'
+import { lockSets, releaseSets, upsertFound } from './store.ts'
 
 export interface ReportDeps {
   readonly world: World
@@ -78,8 +86,14 @@ export async function recordReports(
     })
     const isGone = ({ found }: News): boolean =>
       found.state === 'absent' && rows.get(found.id)?.wanted === 'removed'
+    const left = placed.filter((one) => !isGone(one))
+    const isFreed = ({ found }: News): boolean => {
+      const row = rows.get(found.id)
+      return found.state === 'absent' && row !== undefined && isLeaving(row)
+    }
     await recordGone(deps, { tx, touched, news: placed.filter(isGone) })
-    await recordPresent(deps, { tx, touched, news: placed.filter((one) => !isGone(one)) })
+    await recordFreed(deps, { tx, touched, news: left.filter(isFreed) }, rows)
+    await recordPresent(deps, { tx, touched, news: left.filter((one) => !isFreed(one)) })
   })
 }
 
@@ -110,6 +124,8 @@ function unmentioned(world: World, hostId: HostId, mentioned: ReadonlySet<string
     .filter(
       (set) =>
         !mentioned.has(set.id) &&
+        // Its end is a word of its own: what is not here yet may still be on its way to the host.
+        (set.wanted === 'removed' || !isLeaving(set)) &&
         (set.wanted === 'removed' || world.setFound.get(set.id)?.epoch === set.epoch),
     )
     .map((set) => ({
@@ -168,6 +184,30 @@ async function recordGone(deps: ReportDeps, { tx, touched, news }: Writing): Pro
   // Asked of the record, because the news of the removal's operation may not have come here yet.
   await endOperationsOf(tx, touched, { resourceIds: setIds, progress: 'removed', atMs: nowMs })
   await removeSetRows(tx, touched, { setIds, nowMs })
+}
+
+/** Moves of which the first half is done: nothing is left here, so from now on they wait for a place elsewhere. */
+async function recordFreed(
+  { world, clock }: ReportDeps,
+  { tx, touched, news }: Writing,
+  rows: ReadonlyMap<string, SetRow>,
+): Promise<void> {
+  const freed = Map.groupBy(
+    news.flatMap(({ found }) => rows.get(found.id) ?? []),
+    ({ hostId, leaving }) => `${hostId} ${leaving?.reason}`,
+  )
+  for (const sets of freed.values()) {
+    const [first] = sets
+    const host = world.host.get(first?.hostId)
+    if (first === undefined || host === undefined) continue
+    const reason = first.leaving?.reason ?? `it left host ${host.name}`
+    await releaseSets(tx, touched, {
+      host,
+      atMs: clock.nowMs(),
+      reason: { code: 'HOST_DRAINED', text: reason },
+      setIds: sets.map(({ id }) => id),
+    })
+  }
 }
 
 async function recordPresent(deps: ReportDeps, { tx, touched, news }: Writing): Promise<void> {

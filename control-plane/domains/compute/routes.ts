@@ -1,15 +1,19 @@
 import { api } from '@nubo/contracts'
 import { page, type World } from '../../world/index.ts'
+import { hostView } from '../fleet/index.ts'
 import { projectOf, route, type CallerBinding } from '../identity/index.ts'
 import { operationView } from '../operations/index.ts'
+import type { HostDrains } from './host-drains.ts'
 import type { ComputeService } from './service.ts'
 import { encodedSet } from './set-view.ts'
 
 export function computeBindings({
   compute,
+  drains,
   world,
 }: {
   compute: ComputeService
+  drains: HostDrains
   world: World
 }): CallerBinding[] {
   return [
@@ -43,6 +47,13 @@ export function computeBindings({
     ),
     route(api.setRemove, async ({ caller, params }) =>
       operationView(await compute.removeSet(caller, params.id)),
+    ),
+    route(api.hostDrain, async ({ params }) => operationView(await drains.drain(params.id))),
+    route(api.hostMaintenanceBegin, async ({ params }) =>
+      operationView(await drains.beginMaintenance(params.id)),
+    ),
+    route(api.hostMaintenanceEnd, async ({ params }) =>
+      hostView(world, await drains.endMaintenance(params.id)),
     ),
     route(api.setExec, async ({ caller, params, body }) =>
       compute.openExec(caller, params.id, body),

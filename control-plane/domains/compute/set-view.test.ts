@@ -40,6 +40,7 @@ const host: HostRow = {
   fenceAsked: null,
   mustClean: false,
   power: null,
+  drain: null,
 }
 
 function set(change: Partial<SetRow> = {}): SetRow {
@@ -62,6 +63,7 @@ function set(change: Partial<SetRow> = {}): SetRow {
     placement: { score: 0, decidedAtMs: 7, reason: null, rejected: [] },
     createdAtMs: 6,
     moved: null,
+    leaving: null,
     ...change,
   }
 }

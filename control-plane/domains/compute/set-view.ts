@@ -1,14 +1,15 @@
 import type { Reason, SetState, SetView } from '@nubo/contracts'
 import type { FoundContainer } from '@nubo/contracts/host'
 import { encode, type Encoded } from '@nubo/runtime'
-import type {
-  HostRow,
-  NetworkRow,
-  PortRow,
-  SetFoundRow,
-  SetRow,
-  SubnetRow,
-  WorldReader,
+import {
+  isLeaving,
+  type HostRow,
+  type NetworkRow,
+  type PortRow,
+  type SetFoundRow,
+  type SetRow,
+  type SubnetRow,
+  type WorldReader,
 } from '../../world/index.ts'
 
 export interface SetStanding {
@@ -47,6 +48,12 @@ export function standingOf(
     }
   }
   if (set.wanted === 'removed') return { state: 'removing', reason: found?.reason ?? null, sinceMs }
+  const { leaving } = set
+  if (isLeaving(set)) {
+    const text = `${leaving?.reason}; it stops here and then starts on another host`
+    const reason = found?.reason ?? { code: 'HOST_DRAINED', text }
+    return { state: 'stopping', reason, sinceMs: leaving?.sinceMs ?? sinceMs }
+  }
   if (found === undefined || found.generation < set.generation) {
     return {
       state: set.wanted === 'stopped' ? 'stopping' : 'starting',

@@ -1,8 +1,19 @@
-import { PlatformError, type HostId, type SetId } from '@nubo/base'
+import { PlatformError, type HostId, type OperationId, type SetId } from '@nubo/base'
+import type { Reason } from '@nubo/contracts'
 import type { FoundSet } from '@nubo/contracts/host'
 import { sql } from 'kysely'
 import type { HostFacts } from '../placement/index.ts'
-import type { HostRow, SetPlacement, SetRow, Touched, Tx } from '../../world/index.ts'
+import {
+  isLeaving,
+  type HostRow,
+  type SetLeaving,
+  type SetPlacement,
+  type SetRow,
+  type Touched,
+  type Tx,
+} from '../../world/index.ts'
+import { canStop } from './drain.ts'
+import { lockHost } from '../fleet/index.ts'
 
 /** Keeps the images of a set from being removed while it is created. NOT_FOUND if one has gone meanwhile. */
 export async function holdImages(tx: Tx, set: SetRow): Promise<void> {
@@ -34,6 +45,7 @@ export async function insertSet(tx: Tx, touched: Touched, row: SetRow): Promise<
       placementRule: JSON.stringify(row.placementRule),
       placement: row.placement === null ? null : JSON.stringify(row.placement),
       moved: row.moved === null ? null : JSON.stringify(row.moved),
+      leaving: row.leaving === null ? null : JSON.stringify(row.leaving),
     })
     .execute()
   touched.touch('set', row.id)
@@ -137,6 +149,7 @@ const hostFields = [
   'labels',
   'state',
   'cordoned',
+  'maintenance',
   'capacity',
   'reserve',
 ] as const
@@ -230,17 +243,25 @@ export async function recordNotPlaced(
   for (const { id } of rows) touched.touch('set', id)
 }
 
-/** Everything `elsewhere` on a host waits for a place again; what its host said last no longer counts. */
+/**
+ * Sets of a host of which nothing runs there any more wait for a place again: these, or everything `elsewhere` if none are
+ * named. What the host said last no longer counts.
+ */
 export async function releaseSets(
   tx: Tx,
   touched: Touched,
-  change: { host: HostRow; atMs: number; reason: string },
+  change: {
+    host: Pick<HostRow, 'id' | 'name'>
+    atMs: number
+    reason: Reason
+    setIds?: readonly SetId[]
+  },
 ): Promise<SetId[]> {
-  const { host, atMs, reason } = change
+  const { host, atMs, reason, setIds } = change
   const placement: SetPlacement = {
     score: 0,
     decidedAtMs: null,
-    reason: { code: 'HOST_FENCED', text: `${reason}; waits to be placed` },
+    reason: { code: reason.code, text: `${reason.text}; waits to be placed` },
     rejected: [],
   }
   const rows = await tx
@@ -248,10 +269,15 @@ export async function releaseSets(
     .set({
       hostId: null,
       placement: JSON.stringify(placement),
-      moved: sql`jsonb_build_object('fromHost', ${host.name}::text, 'fromEpoch', epoch, 'atMs', ${atMs}::bigint, 'reason', ${reason}::text)`,
+      moved: sql`jsonb_build_object('fromHost', ${host.name}::text, 'fromEpoch', epoch, 'atMs', ${atMs}::bigint, 'reason', ${reason.text}::text)`,
+      leaving: null,
     })
     .where('hostId', '=', host.id)
-    .where('recovery', '=', 'elsewhere')
+    .where((row) =>
+      setIds === undefined
+        ? row('recovery', '=', 'elsewhere')
+        : row('id', '=', sql<SetId>`any(${setIds}::uuid[])`),
+    )
     .where('wanted', '!=', 'removed')
     .returning('id')
     .execute()
@@ -263,6 +289,56 @@ export async function releaseSets(
     touched.touch('setFound', id)
   }
   return ids
+}
+
+export interface MovesBegun {
+  readonly hostId: HostId
+  /** Nothing begins unless it is still open. */
+  readonly operationId: OperationId
+  readonly setIds: readonly SetId[]
+  readonly reason: string
+  readonly atMs: number
+}
+
+/**
+ * Takes sets out of the slice of their host, which ends them. Sets that left, are removed or were pinned meanwhile are
+ * left out. Nothing happens if the host is lost, fenced or takes new sets again, or the operation has ended.
+ */
+export async function beginMoves(tx: Tx, touched: Touched, moves: MovesBegun): Promise<void> {
+  const { hostId, setIds, reason, atMs } = moves
+  const host = await lockHost(tx, hostId)
+  if (host === undefined || !canStop(host) || !host.cordoned) return
+  const rows = await lockSets(tx, setIds)
+  const operation = await tx
+    .selectFrom('operation')
+    .select('endedAtMs')
+    .where('id', '=', moves.operationId)
+    .forShare()
+    .executeTakeFirst()
+  if (operation?.endedAtMs !== null) return
+  const ids = [...rows.values()]
+    .filter(
+      (row) =>
+        row.hostId === hostId &&
+        row.wanted !== 'removed' &&
+        row.placementRule.hostId === null &&
+        !isLeaving(row),
+    )
+    .map(({ id }) => id)
+  if (ids.length === 0) return
+  // Last of all locks, as for every commit; held from here, so that the next revision is this one's for sure.
+  const { value } = await tx
+    .selectFrom('revision')
+    .select('value')
+    .forNoKeyUpdate()
+    .executeTakeFirstOrThrow()
+  const leaving: SetLeaving = { revision: Number(value) + 1, sinceMs: atMs, reason }
+  await tx
+    .updateTable('set')
+    .set({ leaving: JSON.stringify(leaving) })
+    .where('id', 'in', ids)
+    .execute()
+  for (const id of ids) touched.touch('set', id)
 }
 
 /** Rows of sets by id, kept from changing until the transaction ends; those that are gone are left out. */

@@ -146,6 +146,7 @@ function requireRoom(
       roles: ['compute'],
       state: 'ready',
       cordoned: false,
+      maintenance: false,
       allocated: {
         cpuMillis: room.taken.cpuMillis - set.cpuMillis,
         memoryBytes: room.taken.memoryBytes - set.memoryBytes,

@@ -37,6 +37,7 @@ const host: HostRow = {
   fenceAsked: null,
   mustClean: false,
   power: null,
+  drain: null,
 }
 
 function setOn(hostId: HostRow['id'] | null, changes: Partial<SetRow>): SetRow {
@@ -58,6 +59,7 @@ function setOn(hostId: HostRow['id'] | null, changes: Partial<SetRow>): SetRow {
     epoch: 1,
     placement: null,
     moved: null,
+    leaving: null,
     createdAtMs: 1,
     ...changes,
   }

@@ -73,9 +73,15 @@ export function createFleetService(deps: ServiceDeps) {
       return { row: find(id), token, expiresAtMs }
     },
 
-    /** Idempotent. */
+    /** Idempotent. NOT_ALLOWED_NOW: a host in maintenance takes nothing. */
     cordon: async (nameOrId: string, cordoned: boolean): Promise<HostRow> => {
-      const { id } = find(nameOrId)
+      const { id, name, maintenance } = find(nameOrId)
+      if (!cordoned && maintenance)
+        throw new PlatformError(
+          'NOT_ALLOWED_NOW',
+          { host: name, next: `nubo host maintenance off ${name}` },
+          { message: `Host ${name} is in maintenance.` },
+        )
       await recorder.write((tx, touched) => setCordoned(tx, touched, { id, cordoned }))
       return find(id)
     },

@@ -1,9 +1,17 @@
-import type { HostId } from '@nubo/base'
+import type { HostId, OperationId } from '@nubo/base'
 import type { HostFence, HostPower, Reason } from '@nubo/contracts'
 import type { Hello } from '@nubo/contracts/host'
 import type { Database } from '@nubo/runtime'
 import { sql } from 'kysely'
-import type { BrakeRow, FenceAsked, HostRow, Tables, Touched, Tx } from '../../world/index.ts'
+import type {
+  BrakeRow,
+  FenceAsked,
+  HostDrain,
+  HostRow,
+  Tables,
+  Touched,
+  Tx,
+} from '../../world/index.ts'
 import type { Evacuation } from './needs.ts'
 
 export interface Invitation {
@@ -93,6 +101,41 @@ export async function setCordoned(
     .where('cordoned', '!=', change.cordoned)
     .executeTakeFirst()
   if (done.numUpdatedRows > 0n) touched.touch('host', change.id)
+}
+
+export async function setMaintenance(
+  tx: Tx,
+  touched: Touched,
+  change: { id: HostId; maintenance: boolean },
+): Promise<void> {
+  await tx
+    .updateTable('host')
+    .set({ maintenance: change.maintenance })
+    .where('id', '=', change.id)
+    .execute()
+  touched.touch('host', change.id)
+}
+
+/** Records which operation empties the host. Returns how many sets are on it. */
+export async function setDrain(
+  tx: Tx,
+  touched: Touched,
+  { hostId, operationId }: { hostId: HostId; operationId: OperationId },
+): Promise<number> {
+  const { count } = await tx
+    .selectFrom('set')
+    .select(({ fn }) => fn.countAll<string>().as('count'))
+    .where('hostId', '=', hostId)
+    .where('wanted', '!=', 'removed')
+    .executeTakeFirstOrThrow()
+  const drain: HostDrain = { operationId, sets: Number(count) }
+  await tx
+    .updateTable('host')
+    .set({ drain: JSON.stringify(drain) })
+    .where('id', '=', hostId)
+    .execute()
+  touched.touch('host', hostId)
+  return drain.sets
 }
 
 /** Fails on a foreign key while anything refers to the host. */

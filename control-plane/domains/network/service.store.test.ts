@@ -45,6 +45,7 @@ async function openNetwork(context: TestContext) {
         fence: null,
         fenceAsked: null,
         power: null,
+        drain: null,
       })
       .execute()
     touched.touch('host', host.id)

@@ -1,5 +1,5 @@
 import { newId, type Clock, type ProjectId, type Random } from '@nubo/base'
-import type { Operation } from '@nubo/contracts'
+import type { Operation, Reason } from '@nubo/contracts'
 import type { OperationRow } from '../../world/index.ts'
 
 const OPERATION_DEADLINE_MS = 120_000
@@ -12,6 +12,8 @@ export interface OperationAsked {
   readonly generation: number
   readonly progress: string
   readonly mayCancel: boolean
+  /** OPERATION_DEADLINE_MS if absent. */
+  readonly deadlineMs?: number
 }
 
 export function newOperation(
@@ -34,13 +36,23 @@ export function newOperation(
     createdAtMs: nowMs,
     updatedAtMs: nowMs,
     endedAtMs: null,
-    deadlineAtMs: nowMs + OPERATION_DEADLINE_MS,
+    deadlineAtMs: nowMs + (asked.deadlineMs ?? OPERATION_DEADLINE_MS),
   }
 }
 
 export function operationView(row: OperationRow): Operation {
   const { resourceKind, resourceId, resourceName, ...rest } = row
   return { ...rest, resource: { kind: resourceKind, id: resourceId, name: resourceName } }
+}
+
+/** What a caller who gives up an operation should know; null where nothing is left behind. */
+export function afterCancel({ kind, resourceName }: OperationRow): Reason | null {
+  if (kind !== 'host.drain' && kind !== 'host.maintenance') return null
+  const rest = kind === 'host.drain' ? 'cordoned' : 'cordoned and in maintenance'
+  return {
+    code: 'NOT_ALLOWED_NOW',
+    text: `No further set moves; those that are being stopped still move. Host ${resourceName} stays ${rest}.`,
+  }
 }
 
 export function isOpen(row: OperationRow): boolean {

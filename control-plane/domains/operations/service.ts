@@ -1,7 +1,7 @@
 import { PlatformError, type Clock } from '@nubo/base'
 import type { OperationRow, Recorder, Selection, World } from '../../world/index.ts'
 import { maySee, type Caller } from '../identity/index.ts'
-import { isOpen } from './operation.ts'
+import { afterCancel, isOpen } from './operation.ts'
 import { endOperation } from './store.ts'
 
 export type OperationService = ReturnType<typeof createOperationService>
@@ -64,7 +64,7 @@ export function createOperationService(deps: { world: World; recorder: Recorder;
         endOperation(tx, touched, {
           id: row.id,
           state: 'cancelled',
-          reason: null,
+          reason: afterCancel(row),
           progress: row.progress,
           atMs: clock.nowMs(),
         }),

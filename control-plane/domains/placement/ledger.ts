@@ -57,6 +57,9 @@ export class LedgerHost implements HostWithRoom {
   get cordoned(): boolean {
     return this.facts.cordoned
   }
+  get maintenance(): boolean {
+    return this.facts.maintenance
+  }
   get capacity(): Resources | null {
     return this.facts.capacity
   }
@@ -178,6 +181,11 @@ export class Ledger {
     this.#detach(host, set)
     this.#weigh(host)
     this.#mayTakeMore(host)
+  }
+
+  /** The set as it was put; undefined if it is nowhere. */
+  placed(id: string): LedgerSet | undefined {
+    return this.#sets.get(id)
   }
 
   /** Looks at the ledger as if the set were nowhere. `look` must not wait: others would see the same. */

@@ -22,6 +22,7 @@ export interface HostFacts {
   readonly labels: Readonly<Record<string, string>>
   readonly state: string
   readonly cordoned: boolean
+  readonly maintenance: boolean
   /** What instances may have, the reserve taken off; null until the agent told. */
   readonly capacity: Resources | null
 }
@@ -73,6 +74,7 @@ export const refusals = {
   role: 'it does not have the role compute',
   state: 'it is not ready',
   cordoned: 'it is cordoned',
+  maintenance: 'it is in maintenance',
   label: 'its labels do not fit',
   'no-capacity': 'its capacity is not known yet',
   cpu: 'not enough CPU',
@@ -100,6 +102,7 @@ export function isUsable(host: HostFacts): boolean {
   return (
     host.state === 'ready' &&
     !host.cordoned &&
+    !host.maintenance &&
     host.capacity !== null &&
     host.roles.includes('compute')
   )
@@ -114,6 +117,7 @@ export function refusal(
   if (asked.hostId !== null && asked.hostId !== host.id) return 'other-host'
   if (!host.roles.includes('compute')) return 'role'
   if (host.state !== 'ready') return 'state'
+  if (host.maintenance) return 'maintenance'
   if (host.cordoned) return 'cordoned'
   for (const key in asked.hostLabels) if (host.labels[key] !== asked.hostLabels[key]) return 'label'
   const { capacity, allocated } = host
@@ -150,6 +154,7 @@ export function refusalText(
     case 'other-host':
     case 'role':
     case 'cordoned':
+    case 'maintenance':
     case 'no-capacity':
       return refusals[why]
   }

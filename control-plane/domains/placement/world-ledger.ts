@@ -46,7 +46,8 @@ export class WorldLedger extends Ledger {
 
 /** What placement needs to know of a host. */
 export function factsOf(host: Pick<HostRow, keyof HostFacts | 'reserve'>): HostFacts {
-  const { id, name, rack, zone, roles, labels, state, cordoned, capacity, reserve } = host
+  const { id, name, rack, zone, roles, labels, state, cordoned, maintenance, capacity, reserve } =
+    host
   return {
     id,
     name,
@@ -56,6 +57,7 @@ export function factsOf(host: Pick<HostRow, keyof HostFacts | 'reserve'>): HostF
     labels,
     state,
     cordoned,
+    maintenance,
     capacity:
       capacity === null
         ? null

@@ -64,6 +64,7 @@ export function hostRow(n: number, changes: Partial<HostRow> = {}): HostRow {
     fenceAsked: null,
     mustClean: false,
     power: null,
+    drain: null,
     ...changes,
   }
 }
@@ -87,6 +88,7 @@ export function setRow(n: number, changes: Partial<SetRow> = {}): SetRow {
     epoch: 1,
     placement: null,
     moved: null,
+    leaving: null,
     createdAtMs: 1,
     ...changes,
   }

@@ -20,7 +20,11 @@ export async function releaseFrom(
   fenced: { host: HostRow; atMs: number },
 ): Promise<void> {
   const { host, atMs } = fenced
-  await releaseSets(tx, touched, { host, atMs, reason: `its host ${host.name} was fenced` })
+  await releaseSets(tx, touched, {
+    host,
+    atMs,
+    reason: { code: 'HOST_FENCED', text: `its host ${host.name} was fenced` },
+  })
 }
 
 /**

@@ -95,6 +95,7 @@ async function openRegion(context: TestContext) {
             fence: null,
             fenceAsked: null,
             power: null,
+            drain: null,
           })
           .execute()
         touched.touch('host', row.id)

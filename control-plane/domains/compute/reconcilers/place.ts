@@ -139,6 +139,33 @@ export function previewPlacement(
   }
 }
 
+/**
+ * Whether sets that are somewhere would find a place elsewhere, each after the one before. What is held in reserve does
+ * not count: it is for sets whose host was lost, not for one that is emptied. Nothing is recorded.
+ */
+export function previewMoves(
+  deps: Pick<PlaceDeps, 'ledger' | 'clock' | 'random'>,
+  sets: readonly SetRow[],
+): (PlacementPreview & { readonly set: SetRow })[] {
+  const { ledger, random } = deps
+  const chooser = new Chooser(ledger, random)
+  // Not what the world says: the placer takes room before the world knows.
+  const before = sets.map(({ id }) => ({ id, placed: ledger.placed(id) }))
+  try {
+    return sets.flatMap((set) => {
+      if (set.hostId === null && ledger.placed(set.id) !== undefined) return []
+      ledger.removeSet(set.id)
+      return decide(deps, chooser, { ...set, hostId: null, epoch: 0 })
+    })
+  } finally {
+    chooser.stop()
+    for (const { id, placed } of before) {
+      ledger.removeSet(id)
+      if (placed !== undefined) ledger.putSet(placed)
+    }
+  }
+}
+
 /** The highest priority first; of one priority those that lost their host, then the oldest. */
 export function waitingSets(world: World): SetRow[] {
   return world.set

@@ -19,6 +19,7 @@ export function facts(n: number, change: Partial<HostFacts> = {}): HostFacts {
     labels: {},
     state: 'ready',
     cordoned: false,
+    maintenance: false,
     capacity: { cpuMillis: 4_000, memoryBytes: 1_024 * MIB },
     ...change,
   }

@@ -1,0 +1,160 @@
+import type { Clock, Random } from '@nubo/base'
+import {
+  isLeaving,
+  type HostRow,
+  type OperationRow,
+  type Recorder,
+  type SetRow,
+  type World,
+} from '../../../world/index.ts'
+import { endOperation, progressOperation } from '../../operations/index.ts'
+import type { WorldLedger } from '../../placement/index.ts'
+import { decideDrain, drainKinds, type DrainSet, type DrainStep } from '../drain.ts'
+import { beginMoves } from '../store.ts'
+import { previewMoves } from './place.ts'
+
+export interface DrainLimits {
+  /** So many sets of one host are under way at a time, and so many of all hosts. */
+  readonly movesPerHost: number
+  readonly movesPerRegion: number
+}
+export const DRAIN_LIMITS_DEFAULT: DrainLimits = { movesPerHost: 4, movesPerRegion: 16 }
+
+export interface DrainDeps {
+  readonly world: World
+  readonly recorder: Recorder
+  readonly clock: Clock
+  readonly random: Random
+  readonly ledger: WorldLedger
+  readonly limits: DrainLimits
+}
+
+interface Drain {
+  readonly operation: OperationRow
+  readonly host: HostRow
+  /** Still on the host, in the order in which they are to move. */
+  readonly here: readonly SetRow[]
+  /** Have left it, and are on no other yet. */
+  readonly placing: readonly SetRow[]
+}
+
+const PROGRESS_CHARACTERS_MAX = 500
+/** One server recorded the beginning, another the end of a move. */
+const CLOCKS_APART_MAX_MS = 60_000
+
+/**
+ * Moves sets away from hosts that are drained. All that it knows is in rows, so whoever leads goes on with it; a move
+ * that has begun ends without it, by the word of the host (`reports.ts`) and by placing.
+ */
+export async function drainHosts(deps: DrainDeps): Promise<void> {
+  const { world, recorder, clock, limits } = deps
+  const drains = openDrains(world)
+  if (drains.length === 0) return
+  const rooms = roomsFor(deps, drains)
+  let free = limits.movesPerRegion - drains.reduce((sum, drain) => sum + underWay(drain), 0)
+  for (const { operation, host, here, placing } of drains) {
+    const slots = Math.min(free, limits.movesPerHost - underWay({ here, placing }))
+    const nowMs = clock.nowMs()
+    const action = decideDrain({
+      host,
+      isMaintenance: operation.kind === 'host.maintenance',
+      total: host.drain?.sets ?? here.length,
+      slots,
+      nowMs,
+      sets: [...here, ...placing].map((set) => drainSet(set, rooms.get(set.id))),
+    })
+    const progress = action.progress.slice(0, PROGRESS_CHARACTERS_MAX)
+    const { id } = operation
+    if (action.do === 'end') {
+      const { state, reason } = action
+      await recorder.write((tx, touched) =>
+        endOperation(tx, touched, { id, state, reason, progress, atMs: nowMs }),
+      )
+      continue
+    }
+    free -= action.begin.length
+    if (action.begin.length === 0 && progress === operation.progress) continue
+    await recorder.write(async (tx, touched) => {
+      if (action.begin.length > 0)
+        await beginMoves(tx, touched, {
+          hostId: host.id,
+          operationId: id,
+          setIds: action.begin,
+          reason: `host ${host.name} is drained`,
+          atMs: nowMs,
+        })
+      await progressOperation(tx, touched, { id, progress, reason: null, atMs: nowMs })
+    })
+  }
+}
+
+function openDrains(world: World): Drain[] {
+  const operations = drainKinds.flatMap((kind) => world.operation.by('open', kind))
+  if (operations.length === 0) return []
+  const unplaced = world.set.by('unplaced', 'yes').filter(({ wanted }) => wanted !== 'removed')
+  return operations.flatMap((operation) => {
+    const host = world.host.get(operation.resourceId)
+    // A newer one has taken over, or the host is gone: its operation ends by its deadline at the latest.
+    if (host === undefined || host.drain?.operationId !== operation.id) return []
+    const here = world.set
+      .by('host', host.id)
+      .filter(({ wanted }) => wanted !== 'removed')
+      .toSorted(byPriority)
+    const placing = unplaced.filter(
+      ({ moved }) =>
+        moved?.fromHost === host.name && moved.atMs >= operation.createdAtMs - CLOCKS_APART_MAX_MS,
+    )
+    return [{ operation, host, here, placing }]
+  })
+}
+
+function byPriority(a: SetRow, b: SetRow): number {
+  return b.priority - a.priority || (a.id < b.id ? -1 : 1)
+}
+
+function underWay({ here, placing }: Pick<Drain, 'here' | 'placing'>): number {
+  return here.filter(isLeaving).length + placing.filter((set) => refusedText(set) === null).length
+}
+
+/** What is under way comes first: its room is no longer free. `null`: there is room; else why there is none. */
+function roomsFor(deps: DrainDeps, drains: readonly Drain[]): ReadonlyMap<string, string | null> {
+  const moving = drains.flatMap(({ here, placing }) => [...here.filter(isLeaving), ...placing])
+  const waiting = drains
+    .flatMap(({ here }) => here.filter((set) => mayMove(set)))
+    .toSorted(byPriority)
+  const previews = previewMoves(deps, [...moving, ...waiting])
+  return new Map(
+    previews.map(({ set, hostId, placement }) => [
+      set.id,
+      hostId === null ? (placement.reason?.text ?? 'no host can take it') : null,
+    ]),
+  )
+}
+
+function mayMove(set: SetRow): boolean {
+  return !isLeaving(set) && set.placementRule.hostId === null
+}
+
+function drainSet(set: SetRow, room: string | null | undefined): DrainSet {
+  const { id, name, recovery } = set
+  return { id, name, recovery, at: stepOf(set, room) }
+}
+
+function stepOf(set: SetRow, room: string | null | undefined): DrainStep {
+  const { leaving } = set
+  if (set.hostId === null) return { step: 'placing', refused: refusedText(set) }
+  if (isLeaving(set) && leaving !== null)
+    return { step: 'stopping', sinceMs: leaving.sinceMs, killedAfterMs: killedAfterMs(set) }
+  if (!mayMove(set)) return { step: 'pinned' }
+  return typeof room === 'string' ? { step: 'no-room', text: room } : { step: 'may-move' }
+}
+
+/** Why the placer found no host, once it has looked. */
+function refusedText({ placement }: SetRow): string | null {
+  const reason = placement?.reason ?? null
+  return reason?.code === 'NOT_PLACED' ? reason.text : null
+}
+
+function killedAfterMs({ containers }: SetRow): number {
+  return Math.max(...containers.map(({ stopTimeoutMs }) => stopTimeoutMs))
+}
