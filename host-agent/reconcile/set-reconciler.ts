@@ -42,6 +42,8 @@ const PARALLEL_PROBES = { max: 64, maxPerKey: 8 }
 const REMOVE_UNWANTED_TIMEOUT_MS = 60_000
 /** After this the first report of a session goes out with what is known, though some sets have not been looked at. */
 const FIRST_LOOK_TIMEOUT_MS = 5_000
+/** Of sets that are not wanted any more, so many of the latest are told of while the engine does not answer. */
+const FORMER_SETS_MAX = 1_000
 
 export interface ReconcilerNeeds {
   readonly clock: Clock
@@ -76,6 +78,8 @@ export class SetReconciler {
     text: 'The container engine has not answered yet.',
   }
   #isPrepared = false
+  /** Since then every set on the host has a worker. */
+  #hasListed = false
   /** Sets on the host of which nobody has said yet whether they are wanted. */
   readonly #unclaimed = new Map<string, FoundSet>()
   #returning: Promise<void> | undefined
@@ -193,6 +197,22 @@ export class SetReconciler {
       ).catch(() => undefined),
     ])
     giveUp.abort()
+    if (!this.#hasListed && !signal.aborted) this.#tellOfFormerSets()
+  }
+
+  /**
+   * A report of everything that leaves out what may still be here would say that it is gone, and it could be started on
+   * another host. So as long as the engine has never answered, sets that were perhaps being removed when the agent ended
+   * are told of too.
+   */
+  #tellOfFormerSets(): void {
+    const { reports, store } = this.#needs
+    for (const [id, { epoch, generation }] of store.formerSets(FORMER_SETS_MAX)) {
+      if (this.#workers.has(id)) continue
+      const about = { progress: '', reason: this.#engineTrouble, containers: [] }
+      reports.publish({ id, epoch, generation, state: 'stopping', ...about })
+      this.#worker(id, undefined)
+    }
   }
 
   /** How many `elsewhere` sets have something running here. One of which that is not known for sure counts. */
@@ -312,6 +332,7 @@ export class SetReconciler {
   /** The engine answers (again): every set gets a worker that knows what is there. */
   #adopt(found: readonly FoundSet[]): void {
     const { log, store } = this.#needs
+    this.#hasListed = true
     const byId = new Map(found.map((set) => [set.setId, set]))
     log.info('the container engine answers', { sets: found.length })
     for (const [id, set] of byId) {

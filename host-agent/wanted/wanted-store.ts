@@ -120,6 +120,11 @@ export class WantedStore {
     return this.#seen.get(setId)
   }
 
+  /** Sets that were wanted here once and are not now, those that were told last; what remains of them is unknown. */
+  formerSets(countMax: number): [id: string, seen: Seen][] {
+    return [...this.#seen].filter(([id]) => !this.#sets.has(id)).slice(-countMax)
+  }
+
   /**
    * Takes one message. Undefined until the one that says `last` has come; then the whole update is on disk, and applied.
    * `bootId` is recorded as confirmed with it. Throws PROTOCOL_VIOLATION for an update that is too large, or a change

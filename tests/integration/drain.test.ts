@@ -195,6 +195,32 @@ test('the leading server ends half-way: the other goes on', async (context) => {
   assert.deepEqual(running(host('a')), [])
 })
 
+test('the agent restarts half-way and its engine does not answer: the set counts as there until it is known to be gone', async (context) => {
+  const a = stubborn('a')
+  const { member, run, cordon, uncordon, host, drain, ended, show } = await open(context, [
+    a.asked,
+    { name: 'b' },
+  ])
+  await cordon('b')
+  const { id } = await run('web')
+  await uncordon('b')
+  a.hold()
+  const begun = await drain('a')
+  await waitSet(member, 'web', ({ state }) => state === 'stopping')
+  const { simulated } = host('a')
+  await simulated.crash()
+  simulated.setHost.takeDown()
+  simulated.start()
+  // It has told everything it has, and what it may have.
+  await waitSet(member, 'web', ({ reason }) => reason?.code === 'ENGINE_UNAVAILABLE')
+  assert.deepEqual([(await show('web')).host, (await show('web')).epoch], ['a', 1])
+  assert.deepEqual(running(host('a')), [id])
+  a.letGo()
+  simulated.setHost.bringUp()
+  assert.equal((await ended(begun)).state, 'done')
+  assert.deepEqual(running(host('a')), [])
+})
+
 test('maintenance: what belongs on the host stays and is listed; it takes nothing until it ends, and is never fenced', async (context) => {
   const { operator, member, run, show, ended, uncordon, cordon } = await open(context, [
     { name: 'a' },
