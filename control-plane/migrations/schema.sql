@@ -88,7 +88,7 @@ CREATE TABLE feed (
     at_ms bigint NOT NULL,
     kind text NOT NULL,
     id uuid NOT NULL,
-    body jsonb
+    body json
 );
 
 CREATE TABLE host (

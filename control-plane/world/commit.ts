@@ -3,6 +3,7 @@ import { isDatabaseUnavailable, isRetryableConflict, type Database } from '@nubo
 import { sql, type Transaction } from 'kysely'
 import { actNow } from './acting.ts'
 import { auditInsert, auditRows, isTold, type RowChange } from './audit.ts'
+import { jsonLines } from './json-lines.ts'
 import { quotaClauses, quotaError, UsageChanges, type Exceeded, type Usage } from './quota.ts'
 import type { QuotaLimits, Tables, WorldTables } from './tables.ts'
 
@@ -152,8 +153,8 @@ async function append(tx: Tx, deps: CommitDeps, effects: Effects): Promise<numbe
     r as (update revision set value = value + 1 ${counted ? sql`where not exists (select 1 from exceeded)` : sql``} returning value),
     f as (
       insert into feed (revision, sequence, at_ms, kind, id, body)
-      select r.value, c.ordinality, ${deps.clock.nowMs()}, c.kind, c.id, c.body
-      from r, unnest(${changes.map((c) => c.kind)}::text[], ${changes.map((c) => c.id)}::uuid[], ${changes.map((c) => c.body)}::jsonb[])
+      select r.value, c.ordinality, ${deps.clock.nowMs()}, c.kind, c.id, c.body::json
+      from r, unnest(${changes.map((c) => c.kind)}::text[], ${changes.map((c) => c.id)}::uuid[], ${jsonLines(changes.map((c) => c.body))})
         with ordinality as c (kind, id, body, ordinality)
     )
     select (select value from r) as value, (select pg_notify(${FEED_CHANNEL}, value::text) from r) as notified,

@@ -3,6 +3,7 @@ export { auditInsert, type AuditRow } from './audit.ts'
 export { createCatchUp, type CatchUp } from './catch-up.ts'
 export { commit, readTables, worldKinds, type Touched, type Tx, type WorldKind } from './commit.ts'
 export { FeedReader } from './feed.ts'
+export { jsonLines } from './json-lines.ts'
 export {
   ownerOf,
   type Owner,

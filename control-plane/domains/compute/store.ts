@@ -5,6 +5,7 @@ import { sql } from 'kysely'
 import type { HostFacts } from '../placement/index.ts'
 import {
   isLeaving,
+  jsonLines,
   type HostRow,
   type SetLeaving,
   type SetPlacement,
@@ -211,11 +212,11 @@ export async function placeSets(
       select id from set where id = any(${changes.map(({ id }) => id)}::uuid[])
       and host_id is null and wanted <> 'removed' order by id for no key update
     )
-    update set as s set host_id = c.host_id, epoch = s.epoch + 1, placement = c.placement
+    update set as s set host_id = c.host_id, epoch = s.epoch + 1, placement = c.placement::jsonb
     from waiting w join unnest(
       ${changes.map(({ id }) => id)}::uuid[],
       ${changes.map(({ hostId }) => hostId)}::uuid[],
-      ${changes.map(({ placement }) => JSON.stringify(placement))}::jsonb[]
+      ${jsonLines(changes.map(({ placement }) => JSON.stringify(placement)))}
     ) as c (id, host_id, placement) on c.id = w.id
     where s.id = w.id returning s.id`.execute(tx)
   for (const { id } of rows) touched.touch('set', id)
@@ -234,10 +235,10 @@ export async function recordNotPlaced(
       select id from set where id = any(${changes.map(({ id }) => id)}::uuid[])
       and host_id is null order by id for no key update
     )
-    update set as s set placement = c.placement
+    update set as s set placement = c.placement::jsonb
     from waiting w join unnest(
       ${changes.map(({ id }) => id)}::uuid[],
-      ${changes.map(({ placement }) => JSON.stringify(placement))}::jsonb[]
+      ${jsonLines(changes.map(({ placement }) => JSON.stringify(placement)))}
     ) as c (id, placement) on c.id = w.id
     where s.id = w.id returning s.id`.execute(tx)
   for (const { id } of rows) touched.touch('set', id)
