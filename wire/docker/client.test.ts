@@ -410,6 +410,10 @@ test('log entries come with stream and time; an entry without one is a protocol 
     lines.map((line) => line.bytes.toString()),
     ['tty one\r\n', 'two'],
   )
+  // In milliseconds this rounds up to the next second; nanoseconds are exact.
+  body = frame(1, '2026-01-02T03:04:05.999999999Z x\n')
+  const [last] = await collect(engine.client.containers.logs('x'))
+  assert.equal(last?.atNs, BigInt(Date.UTC(2026, 0, 2, 3, 4, 5)) * 1_000_000n + 999_999_999n)
   body = frame(1, 'no time here')
   await assert.rejects(collect(engine.client.containers.logs('x')), { kind: 'protocol' })
 })
