@@ -9,6 +9,8 @@ const breakingForms: readonly RegExp[] = [
   /^alter table (\w+) (?:.*, ?)?alter column \w+ set not null/,
   /^create unique index (?:\w+ )?on (\w+)/,
 ]
+/** What is written as jsonb is cast on its way in, and both are read alike. */
+const jsonbAsText = / alter column (\w+) type json using \1::json$/
 const addedColumn = /add column (?:if not exists )?(?:[^,(]|\([^)]*\))*/g
 
 /**
@@ -25,6 +27,7 @@ export function breakingStatements(text: string): string[] {
     statements.flatMap((one) => /^alter table (\w+) drop constraint/.exec(one)?.[1] ?? []),
   )
   return statements.filter((statement) => {
+    if (jsonbAsText.test(statement)) return false
     const table = breakingForms.map((form) => form.exec(statement)?.[1]).find(Boolean)
     if (table !== undefined) return !made.has(table)
     const altered = /^alter table (\w+)/.exec(statement)?.[1]
