@@ -6,6 +6,7 @@
 import { after, before, describe } from 'node:test'
 import { TestCloud } from '../support/test-cloud.ts'
 import { badInput } from './cloud/bad-input.ts'
+import { drain } from './cloud/drain.ts'
 import { end, lookAtMachine } from './cloud/end.ts'
 import { fencing } from './cloud/fencing.ts'
 import { hostFaults } from './cloud/hosts.ts'
@@ -34,6 +35,7 @@ describe('a cloud', () => {
   hostFaults(cloudOf)
   leases(cloudOf)
   fencing(cloudOf)
+  drain(cloudOf)
   badInput(cloudOf)
   end(cloudOf, () => machineBefore)
 })
