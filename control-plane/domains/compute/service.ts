@@ -152,8 +152,9 @@ function setCreation(deps: ComputeDeps) {
         .write(async (tx, touched) => {
           await holdImages(tx, row)
           await insertSet(tx, touched, row)
-          await attachPort(tx, touched)
           await insertOperation(tx, touched, operation)
+          // Last: a new port keeps its subnet to itself until the end.
+          await attachPort(tx, touched)
         })
         .catch(nameTaken('set', asked.name))
       return world.operation.get(operation.id) ?? operation

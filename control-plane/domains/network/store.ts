@@ -57,7 +57,8 @@ export interface PortAsked {
 
 /**
  * Gives a port its address. The subnet row is locked, so two callers cannot take the last address both; the unique
- * constraint stands behind it. ADDRESS_TAKEN, ADDRESSES_EXHAUSTED, INVALID_INPUT.
+ * constraint stands behind it. Whoever takes an address in the same subnet waits for the transaction to end, so this comes
+ * last in it where that is possible. ADDRESS_TAKEN, ADDRESSES_EXHAUSTED, INVALID_INPUT.
  */
 export async function insertPort(
   tx: Tx,
@@ -68,7 +69,8 @@ export async function insertPort(
     .selectFrom('subnet')
     .selectAll()
     .where('id', '=', port.subnetId)
-    .forUpdate()
+    // Not `for update`: that would also hold up rows that merely refer to the subnet, such as addresses that come to rest.
+    .forNoKeyUpdate()
     .executeTakeFirst()
   if (subnet === undefined)
     throw new PlatformError('NOT_FOUND', { kind: 'subnet', subnet: port.subnetId })
