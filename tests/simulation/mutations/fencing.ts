@@ -119,8 +119,9 @@ export const fencingMutations: readonly Mutation[] = [
       {
         file: 'control-plane/domains/compute/reconcilers/evacuate.ts',
         before:
-          '  await releaseSets(tx, touched, { host, atMs, reason: `its host ${host.name} was fenced` })\n',
-        after: '  void releaseSets, host, atMs, tx, touched\n',
+          "  await releaseSets(tx, touched, {\n    host,\n    atMs,\n    reason: { code: 'HOST_FENCED'",
+        after:
+          "  void releaseSets\n  void (tx, touched, {\n    host,\n    atMs,\n    reason: { code: 'HOST_FENCED'",
       },
     ],
   },

@@ -9,8 +9,9 @@ export const recordMutations: readonly Mutation[] = [
     edits: [
       {
         file: 'control-plane/world/feed.ts',
-        before: '      world.apply(revision, changes)\n',
-        after: '      world.apply(revision, changes.length > 3 ? changes.slice(0, -1) : changes)\n',
+        before: 'world.apply(revision, this.#known(changes))',
+        after:
+          'world.apply(revision, this.#known(changes.length > 3 ? changes.slice(0, -1) : changes))',
       },
     ],
   },
