@@ -69,6 +69,7 @@ const attempts: Readonly<Record<string, (query: Query) => Promise<void>>> = {
   port_mac: again('port', { id: fresh, name: 'other', address: '10.0.1.4' }),
   // Attached to a set and to an interface at once.
   port_check: statement(`update port set host_id = '${sampleId(3)}', interface_name = 'eth7'`),
+  address_rest_host_id_fkey: statement(`update address_rest set host_id = '${fresh}'`),
   // A host without an interface.
   port_check1: statement(`update port set set_id = null, host_id = '${sampleId(3)}'`),
   port_host_id_fkey: statement(

@@ -10,7 +10,8 @@ CREATE TABLE account (
 CREATE TABLE address_rest (
     subnet_id uuid NOT NULL,
     address text NOT NULL,
-    until_ms bigint NOT NULL
+    until_ms bigint NOT NULL,
+    host_id uuid
 );
 
 CREATE TABLE applied (
@@ -464,6 +465,9 @@ CREATE INDEX operation_resource ON operation USING btree (resource_id);
 CREATE INDEX port_set ON port USING btree (set_id);
 
 CREATE INDEX set_host ON set USING btree (host_id);
+
+ALTER TABLE ONLY address_rest
+    ADD CONSTRAINT address_rest_host_id_fkey FOREIGN KEY (host_id) REFERENCES host(id) ON DELETE SET NULL;
 
 ALTER TABLE ONLY address_rest
     ADD CONSTRAINT address_rest_subnet_id_fkey FOREIGN KEY (subnet_id) REFERENCES subnet(id) ON DELETE CASCADE;

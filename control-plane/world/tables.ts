@@ -384,5 +384,11 @@ export interface Tables extends WorldTables {
   }
   apply: ApplyTable
   applyStep: ApplyStepTable
-  addressRest: { subnetId: SubnetId; address: string; untilMs: number }
+  addressRest: {
+    subnetId: SubnetId
+    address: string
+    untilMs: number
+    /** It rests on as long as this host has not been cleaned. */
+    hostId: HostId | null
+  }
 }

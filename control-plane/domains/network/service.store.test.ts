@@ -15,7 +15,7 @@ import {
 } from '../../host-sessions/testing/rows.ts'
 import { commit, createRecorder, FeedReader, World, type Tables } from '../../world/index.ts'
 import { createNetworkService } from './service.ts'
-import { insertNetwork, insertPort, insertSubnet } from './store.ts'
+import { deletePorts, insertNetwork, insertPort, insertSubnet } from './store.ts'
 
 const { id: tokenId, projectId } = tokenRow()
 const caller = {
@@ -62,7 +62,8 @@ async function openNetwork(context: TestContext) {
   context.after(() => feed.stop())
   await feed.start()
   const recorder = createRecorder({ ...deps, feed })
-  return { world, service: createNetworkService({ ...deps, recorder, random: systemRandom }) }
+  const service = createNetworkService({ ...deps, recorder, random: systemRandom })
+  return { world, service, recorder }
 }
 
 test('binding a port to a host that was removed a moment ago says that there is no such host', async (t) => {
@@ -97,4 +98,38 @@ test('a range that was freed a moment ago can be taken by another subnet', async
     cidr: subnetRow(2).cidr,
   })
   assert.equal(made.cidr, subnetRow(2).cidr)
+})
+
+test('an address that the disk of a lost host may still use is given again only when the host is clean or forgotten', async (t) => {
+  const LONG_AFTER_MS = 10 ** 9
+  for (const end of ['clean', 'forgotten'] as const) {
+    await t.test(end, async (context) => {
+      const { recorder } = await openNetwork(context)
+      const heldBy = hostRow(2).id
+      const again = () =>
+        recorder.write((tx, touched) =>
+          insertPort(tx, touched, {
+            port: { ...portRow(4), mac: portRow(2).mac },
+            address: '10.9.1.2',
+            nowMs: LONG_AFTER_MS,
+          }),
+        )
+      const isTaken = (error: unknown): boolean => isPlatformError(error, 'ADDRESS_TAKEN')
+      await recorder.write(async (tx, touched) => {
+        await tx.updateTable('host').set({ mustClean: true }).execute()
+        await deletePorts(tx, touched, { ports: [portRow(2)], nowMs: 1, heldBy })
+      })
+      await assert.rejects(again(), isTaken)
+      // What comes to rest takes away what has rested; this has not.
+      await recorder.write((tx, touched) =>
+        deletePorts(tx, touched, { ports: [portRow(3)], nowMs: LONG_AFTER_MS }),
+      )
+      await assert.rejects(again(), isTaken)
+      await recorder.write(async (tx) => {
+        if (end === 'forgotten') await tx.deleteFrom('host').execute()
+        else await tx.updateTable('host').set({ mustClean: false }).execute()
+      })
+      assert.equal(await again(), '10.9.1.2')
+    })
+  }
 })

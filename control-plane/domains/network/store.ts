@@ -76,7 +76,7 @@ export async function insertPort(
     throw new PlatformError('NOT_FOUND', { kind: 'subnet', subnet: port.subnetId })
   const { rows } = await sql<{ address: string }>`
     select address from port where subnet_id = ${subnet.id}
-    union all select address from address_rest where subnet_id = ${subnet.id} and until_ms > ${nowMs}`.execute(
+    union all select address from address_rest as r where subnet_id = ${subnet.id} and ${rests(nowMs)}`.execute(
     tx,
   )
   const taken = new Set(rows.map((row) => row.address))
@@ -87,7 +87,7 @@ export async function insertPort(
         'ADDRESS_TAKEN',
         { field: 'address', address, next: 'choose another address, or none to get a free one' },
         {
-          message: `${address} is in use or was freed less than ${ADDRESS_REST_MS / 1_000} s ago.`,
+          message: `${address} is in use, was freed less than ${ADDRESS_REST_MS / 1_000} s ago, or may still be used on a lost host.`,
         },
       )
     }
@@ -113,22 +113,28 @@ export async function insertPort(
   return given
 }
 
-/** Removes ports and lets their addresses rest. The caller made sure that nothing uses them. */
+/** Whether the address of a row `r` may not be given yet. */
+function rests(nowMs: number) {
+  return sql<boolean>`(r.until_ms > ${nowMs} or exists (select from host where host.id = r.host_id and host.must_clean))`
+}
+
+/**
+ * Removes ports and lets their addresses rest. The caller made sure that nothing uses them; or that nothing does before
+ * the host `heldBy` is cleaned or forgotten, and until then they rest.
+ */
 export async function deletePorts(
   tx: Tx,
   touched: Touched,
-  change: { ports: readonly PortRow[]; nowMs: number },
+  change: { ports: readonly PortRow[]; nowMs: number; heldBy?: HostId | undefined },
 ): Promise<void> {
-  const { ports, nowMs } = change
+  const { ports, nowMs, heldBy = null } = change
   if (ports.length === 0) return
   const untilMs = nowMs + ADDRESS_REST_MS
   const subnetIds = [...new Set(ports.map((port) => port.subnetId))]
   // Whatever comes to rest takes away what has rested, so that as much goes as comes.
-  await tx
-    .deleteFrom('addressRest')
-    .where('subnetId', '=', sql<PortRow['subnetId']>`any(${subnetIds}::uuid[])`)
-    .where('untilMs', '<=', nowMs)
-    .execute()
+  await sql`delete from address_rest as r where subnet_id = any(${subnetIds}::uuid[]) and not ${rests(nowMs)}`.execute(
+    tx,
+  )
   const deleted = await tx
     .deleteFrom('port')
     .where('id', '=', anyOf(ports))
@@ -137,13 +143,15 @@ export async function deletePorts(
   for (const { projectId } of deleted) touched.use(projectId, { addresses: -1 })
   await tx
     .insertInto('addressRest')
-    .columns(['subnetId', 'address', 'untilMs'])
+    .columns(['subnetId', 'address', 'untilMs', 'hostId'])
     .expression(
-      sql`select u.subnet_id, u.address, ${untilMs}::bigint
+      sql`select u.subnet_id, u.address, ${untilMs}::bigint, ${heldBy}::uuid
         from unnest(${ports.map((port) => port.subnetId)}::uuid[], ${ports.map((port) => port.address)}::text[])
           as u (subnet_id, address)`,
     )
-    .onConflict((conflict) => conflict.columns(['subnetId', 'address']).doUpdateSet({ untilMs }))
+    .onConflict((conflict) =>
+      conflict.columns(['subnetId', 'address']).doUpdateSet({ untilMs, hostId: heldBy }),
+    )
     .execute()
   for (const { id } of ports) touched.touch('port', id)
 }

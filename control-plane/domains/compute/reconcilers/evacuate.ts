@@ -30,7 +30,8 @@ export async function releaseFrom(
 /**
  * What is left to do on fenced hosts: sets that became `elsewhere` only afterwards are released, and sets that are to be
  * removed are gone, since nothing of them runs. Where only leases have ended, `local` sets may still run on a host that is
- * cut off; they wait for the host or for an operator's word.
+ * cut off; they wait for the host or for an operator's word. A host that boots starts its `local` sets before it hears that
+ * they were removed, so it holds their addresses until it is clean; sets with ports of their own wait for it.
  */
 export async function evacuateFenced(deps: EvacuateDeps): Promise<void> {
   const { world } = deps
@@ -38,13 +39,20 @@ export async function evacuateFenced(deps: EvacuateDeps): Promise<void> {
     if (host.state !== 'fenced') continue
     const sets = world.set.by('host', host.id)
     const isLate = sets.some((set) => set.recovery === 'elsewhere' && set.wanted !== 'removed')
-    const gone = sets.filter((set) => isGone(host, set)).slice(0, BATCH_MAX)
+    const gone = sets
+      .filter((set) => isGone(host, set) && !mayMeetTwin(world, set))
+      .slice(0, BATCH_MAX)
     if (isLate || gone.length > 0) await evacuate(deps, { host, gone })
   }
 }
 
 function isGone(host: HostRow, set: SetRow): boolean {
   return set.wanted === 'removed' && (set.recovery === 'elsewhere' || host.fence?.by !== 'lease')
+}
+
+/** A port that outlives its set can be given to another, which would then have the address of what the host may start. */
+function mayMeetTwin(world: World, set: SetRow): boolean {
+  return set.recovery === 'local' && world.port.by('set', set.id).some((port) => !port.ownedBySet)
 }
 
 async function evacuate(
@@ -70,6 +78,6 @@ async function evacuate(
       })
       .map(({ id }) => id)
     await endOperationsOf(tx, touched, { resourceIds: setIds, progress: 'removed', atMs })
-    await removeSetRows(tx, touched, { setIds, nowMs: atMs })
+    await removeSetRows(tx, touched, { setIds, nowMs: atMs, heldBy: host.id })
   })
 }
