@@ -56,6 +56,29 @@ test('a write is seen by its own process when it returns, and by another soon', 
   assert.equal(second.world.project.by('name', 'shop')[0]?.id, row.id)
 })
 
+test('a notification before the tables were read does not have the whole feed read', async (context) => {
+  const { database } = await openTestDatabase<Tables>(context)
+  const { recorder } = await openWorld(context, database)
+  await addProject(recorder, 'a')
+  await addProject(recorder, 'b')
+  const hasty: typeof database = {
+    ...database,
+    listen: async (channel, onNotify) => {
+      await database.listen(channel, onNotify)
+      onNotify('')
+      // As a database does that takes its time to answer.
+      await database.query.selectFrom('revision').selectAll().execute()
+    },
+  }
+  const world = new World(systemClock)
+  const revisions: number[] = []
+  world.subscribe(({ revision }) => revisions.push(revision))
+  const feed = new FeedReader({ database: hasty, world, clock: systemClock, log: silentLog })
+  context.after(() => feed.stop())
+  await feed.start()
+  assert.deepEqual(revisions, [world.revision])
+})
+
 test('concurrent writers give gapless revisions', async (context) => {
   const { database } = await openTestDatabase<Tables>(context)
   const first = await openWorld(context, database)

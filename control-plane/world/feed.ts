@@ -40,10 +40,9 @@ export class FeedReader {
 
   /** The world is complete when this resolves. */
   async start(): Promise<void> {
-    const { database, clock } = this.#deps
-    await database.listen(FEED_CHANNEL, () => this.wake())
-    // Notifications that come meanwhile wait: two readers at once could take the world back in time.
-    const loading = this.#resync()
+    const loading = this.#load()
+    // Notifications that come meanwhile wait, from the very first: two readers at once could take the world back in time,
+    // and one that begins before the tables were read would go through all of the feed, whatever release wrote it.
     this.#reading = loading.catch(() => undefined)
     try {
       await loading
@@ -51,7 +50,12 @@ export class FeedReader {
       this.#reading = undefined
     }
     this.wake()
-    this.#poll = every(clock, POLL_PERIOD_MS, () => this.#readLogged())
+    this.#poll = every(this.#deps.clock, POLL_PERIOD_MS, () => this.#readLogged())
+  }
+
+  async #load(): Promise<void> {
+    await this.#deps.database.listen(FEED_CHANNEL, () => this.wake())
+    await this.#resync()
   }
 
   /** Reads soon; call it after a commit of this process. */

@@ -43,9 +43,10 @@ export class Pings {
   /** Pings on for 2 s, because ping does not wait for answers once it is told to end; these last do not count. */
   async stop(): Promise<PingResult> {
     await sleep(ANSWER_MAX_MS + 100)
+    // Not its exit: what it says last may come after that.
+    const closed = once(this.#program, 'close', { signal: AbortSignal.timeout(STOP_TIMEOUT_MS) })
     this.#program.kill('SIGINT')
-    if (this.#program.exitCode === null)
-      await once(this.#program, 'exit', { signal: AbortSignal.timeout(STOP_TIMEOUT_MS) })
+    await closed
     const transmitted = Number(/(\d+) packets transmitted/.exec(this.#output)?.[1])
     if (!Number.isInteger(transmitted))
       throw new Error(`ping told no result: ${this.#output.slice(-500)}`)

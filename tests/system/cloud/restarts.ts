@@ -66,6 +66,13 @@ export function restarts(cloudOf: () => TestCloud): void {
       await Promise.all(pings.map((one) => one.answered(50)))
       return pings
     }
+    // A name of its own for each, so that one test that fails does not fail those behind it.
+    let lateSets = 0
+    const latest = (): string => `late-${lateSets}`
+    const late = (): string => {
+      lateSets++
+      return latest()
+    }
     const containers = () => Promise.all(sets.map((set) => cloud.containersOf(set)))
     const allRun = async (): Promise<void> => {
       for (const { name } of sets) await tenant.isRunning(name)
@@ -90,13 +97,13 @@ export function restarts(cloudOf: () => TestCloud): void {
             what: 'the new agent has compared the switch with what is wanted',
           },
         )
-        await tenant.run({ name: 'late', network: 'net', subnet: 'front', host: 'h1' })
+        await tenant.run({ name: late(), network: 'net', subnet: 'front', host: 'h1' })
         assert.ok(Math.max(...(await roundsOf(cloud, 'h1'))) > round)
         await Promise.all(pings.map((one) => one.answered(100)))
         for (const result of await Promise.all(pings.map((one) => one.stop())))
           assert.equal(result.lost, 0, `${result.lost} of ${result.sent} pings were lost`)
         // After the pings: when any port is removed, about one time in forty the userspace switch drops a packet of another.
-        await tenant.remove('late')
+        await tenant.remove(latest())
         await cloud.hostIs('h1', 'ready')
         await allRun()
         assert.deepEqual(await containers(), before)
@@ -118,9 +125,14 @@ export function restarts(cloudOf: () => TestCloud): void {
         assert.deepEqual(await containers(), before)
         assert.match(await tenant.fetch('far', near.address), /Hello from a set/)
         // The switch takes changes as before.
-        const late = await tenant.run({ name: 'late', network: 'net', subnet: 'front', host: 'h1' })
-        assert.ok(await tenant.reaches('far', late.address))
-        await tenant.remove('late')
+        const another = await tenant.run({
+          name: late(),
+          network: 'net',
+          subnet: 'front',
+          host: 'h1',
+        })
+        assert.ok(await tenant.reaches('far', another.address))
+        await tenant.remove(another.name)
       })
     }
 
@@ -135,11 +147,16 @@ export function restarts(cloudOf: () => TestCloud): void {
             (all) => all.length > 0,
           )
         await allRun()
-        const late = await tenant.run({ name: 'late', network: 'net', subnet: 'front', host: 'h1' })
-        assert.ok(await tenant.reaches('far', late.address))
+        const another = await tenant.run({
+          name: late(),
+          network: 'net',
+          subnet: 'front',
+          host: 'h1',
+        })
+        assert.ok(await tenant.reaches('far', another.address))
         for (const result of await Promise.all(pings.map((one) => one.stop())))
           assert.equal(result.lost, 0, `${result.lost} of ${result.sent} pings were lost`)
-        await tenant.remove('late')
+        await tenant.remove(another.name)
         assert.deepEqual(await containers(), before)
         assert.equal((await tenant.exec('near', ['true'])).exitCode, 0)
         // An end that nobody was told is seen: the crash of a container after all this.
