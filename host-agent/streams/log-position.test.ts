@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import { integerBelow, seededRandom } from '@nubo/base'
 import { FakeLog } from '../drivers/set/fake/fake-log.ts'
 import type { LogEntry, LogRequest } from '../drivers/set/set-driver.ts'
-import { advanced, tracked, type EntryPosition, type TrackedItem } from './log-position.ts'
+import { Positions, tracked, type EntryPosition, type TrackedItem } from './log-position.ts'
 
 const START_NS = 1_700_000_000_000_000_000n
 const nowMs = Number(START_NS / 1_000_000n)
@@ -35,10 +35,26 @@ async function read(
 const texts = (items: readonly TrackedItem[]): string[] =>
   items.map((item) => (item.is === 'entry' ? Buffer.from(item.entry.bytes).toString() : item.is))
 
-test('a position counts entries of one time stamp, and begins anew with the next', () => {
-  let position: EntryPosition | undefined
-  const counts = [1n, 1n, 1n, 2n, 2n, 3n].map((atNs) => (position = advanced(position, atNs)).count)
-  assert.deepEqual(counts, [1, 2, 3, 1, 2, 1])
+test('a position counts entries of one time stamp, with others between them too', () => {
+  const positions = new Positions()
+  const counts = [1n, 1n, 3n, 1n, 2n, 2n, 3n].map((atNs) => positions.next(atNs).count)
+  assert.deepEqual(counts, [1, 2, 1, 3, 1, 2, 2])
+})
+
+test('pieces of a long line with the other output between them: after each the rest comes once', async () => {
+  const entries = [
+    entry('a', 1),
+    entry('b', 5),
+    entry('a', 1),
+    entry('a', 1),
+    entry('b', 5),
+    entry('c', 6),
+  ]
+  const all = await read(logOf(entries), undefined)
+  for (const [at, { position }] of all.entries()) {
+    const rest = await read(logOf(entries), position)
+    assert.deepEqual(texts(rest), texts(all.slice(at + 1)), `after ${at}`)
+  }
 })
 
 test('continued after any entry, the rest comes once and in order: equal stamps, a nanosecond apart, out of order', async () => {

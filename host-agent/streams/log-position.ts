@@ -24,9 +24,22 @@ export type TrackedItem =
   /** What follows need not follow what was carried before: the log was rotated, or is that of another container. */
   | { readonly is: 'lost'; readonly position: EntryPosition }
 
-/** One more entry was carried. */
-export function advanced(position: EntryPosition | undefined, atNs: bigint): EntryPosition {
-  return { atNs, count: position?.atNs === atNs ? position.count + 1 : 1 }
+/** Stamps that are counted at a time. Pieces of a long line of one output have those of the other between them, a few. */
+const STAMPS_MAX = 1_024
+
+/** Where each entry of a log is, told one after the other. */
+export class Positions {
+  readonly #counts = new Map<bigint, number>()
+
+  next(atNs: bigint): EntryPosition {
+    const count = (this.#counts.get(atNs) ?? 0) + 1
+    this.#counts.set(atNs, count)
+    if (this.#counts.size > STAMPS_MAX) {
+      const [oldest] = this.#counts.keys()
+      if (oldest !== undefined) this.#counts.delete(oldest)
+    }
+    return { atNs, count }
+  }
 }
 
 export function parsePosition(
@@ -50,18 +63,19 @@ export async function* tracked(
 ): AsyncGenerator<TrackedItem, void, undefined> {
   if (after !== undefined) return yield* continued(read, request, after)
   if (request.follow !== true || request.tail === undefined)
-    return yield* withPositions(read(request), undefined)
+    return yield* withPositions(read(request))
   // With a tail, the end of what is there must be known: who comes back shall not get the last lines of that moment.
   const { tail, follow, ...rest } = request
   let first: EntryPosition | undefined
   let last: EntryPosition = { atNs: BigInt(Math.floor(nowMs)) * 1_000_000n, count: 0 }
-  for await (const item of withPositions(read({ ...rest, tail }), undefined)) {
+  for await (const item of withPositions(read({ ...rest, tail }))) {
     first ??= item.position
     last = item.position
     yield item
   }
-  // The tail may have begun in the middle of a long line.
-  if (first?.atNs === last.atNs) last = { ...last, count: await countOf(read, rest, last.atNs) }
+  // The tail may have begun in the middle of a long line, with entries of the other output between its pieces.
+  if (first !== undefined && last.count > 0)
+    last = { ...last, count: await countOf(read, rest, last.atNs) }
   yield { is: 'position', position: last }
   yield* continued(read, { ...rest, follow }, last)
 }
@@ -75,12 +89,13 @@ async function* continued(
   if (after.count > 0 && !(await isThere(read, near, after))) {
     yield { is: 'lost', position: after }
     // Whatever is there was written later, also where another host's clock stamped it earlier.
-    return yield* withPositions(read(rest), undefined)
+    return yield* withPositions(read(rest))
   }
-  let position: EntryPosition | undefined = after
+  const positions = new Positions()
   let seen = 0
   let isPast = false
   for await (const entry of read(near)) {
+    const position = positions.next(entry.atNs)
     if (!isPast) {
       if (after.count === 0) isPast = entry.atNs >= after.atNs
       else if (entry.atNs === after.atNs && ++seen === after.count) {
@@ -93,20 +108,16 @@ async function* continued(
       }
       if (!isPast) continue
     }
-    position = advanced(position, entry.atNs)
     yield { is: 'entry', entry, position }
   }
 }
 
 async function* withPositions(
   entries: AsyncIterable<LogEntry>,
-  before: EntryPosition | undefined,
 ): AsyncGenerator<TrackedItem & { is: 'entry' }, void, undefined> {
-  let position = before
-  for await (const entry of entries) {
-    position = advanced(position, entry.atNs)
-    yield { is: 'entry', entry, position }
-  }
+  const positions = new Positions()
+  for await (const entry of entries)
+    yield { is: 'entry', entry, position: positions.next(entry.atNs) }
 }
 
 async function isThere(read: ReadLog, near: LogRequest, after: EntryPosition): Promise<boolean> {

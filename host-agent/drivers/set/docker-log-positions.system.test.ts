@@ -50,8 +50,9 @@ describe('positions in logs of docker', () => {
     )
     const all = await continuedAfter(set.setId, undefined)
     assert.equal(all.length, 84)
-    const counts = all.map(({ position }) => position.count)
-    assert.deepEqual(counts.slice(-4), [1, 2, 3, 1], 'pieces of the long line share their stamp')
+    const pieces = all.filter((item) => item.is === 'entry' && item.entry.bytes.length > 1_000)
+    const counts = pieces.map(({ position }) => position.count)
+    assert.deepEqual(counts, [1, 2, 3], 'pieces of the long line share their stamp')
     for (const [at, { position }] of all.entries()) {
       const rest = await continuedAfter(set.setId, position)
       assert.deepEqual(bytesOf(rest), bytesOf(all.slice(at + 1)), `after entry ${at}`)
