@@ -1,6 +1,14 @@
 // Proves with the guard's own process and the kernel's cgroups that what outlives the lease is ended, and nothing else.
 import assert from 'node:assert/strict'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmdirSync, rmSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { after, before, describe, test } from 'node:test'
@@ -8,6 +16,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { createBootClock, start, type RunningProgram } from '@nubo/runtime/process'
 import { readBootId } from '../boot-id.ts'
 import { openGuardFiles } from './guard-files.ts'
+import { BEAT_FILE } from './lease-guard.ts'
 import { STOPS_WITHIN_MS } from './lease-guard.ts'
 
 const CGROUP_ROOT = '/sys/fs/cgroup'
@@ -58,13 +67,24 @@ describe('the lease guard', () => {
     return program
   }
 
+  /** The guard writes down each of its looks. */
+  const beats = async (): Promise<void> => {
+    const last = readFileSync(path.join(folder, BEAT_FILE), 'latin1')
+    await until(
+      'it looks once more',
+      () => readFileSync(path.join(folder, BEAT_FILE), 'latin1') !== last,
+    )
+  }
+
   before(async () => {
     guard = startGuard()
     await until('the guard looks', () => files.stopsWithinMs() !== null)
   })
   after(async () => {
     await Promise.all(programs.map((program) => program.stop({ graceMs: 0 })))
-    await sleep(100)
+    await until('no process is left in the cgroups', () =>
+      roots.every((root) => isEmpty(path.join(root, parent))),
+    )
     for (const root of roots) removeTree(path.join(root, parent))
     rmSync(folder, { recursive: true, force: true })
   })
@@ -82,7 +102,8 @@ describe('the lease guard', () => {
     assert.ok(!ended.has(local))
     files.save(clock.monotonicMs() + 60_000)
     const renewed = startIn('moving', 'main')
-    await sleep(1_000)
+    // It has read the renewed lease, and looked again.
+    for (let look = 0; look < 3; look++) await beats()
     assert.ok(!ended.has(renewed) && !ended.has(local))
   })
 
@@ -97,6 +118,15 @@ describe('the lease guard', () => {
     await until('the next one looks', () => files.stopsWithinMs() !== null)
   })
 })
+
+function isEmpty(cgroup: string): boolean {
+  if (!existsSync(cgroup)) return true
+  const entries = readdirSync(cgroup, { withFileTypes: true })
+  return (
+    readFileSync(path.join(cgroup, 'cgroup.procs'), 'latin1') === '' &&
+    entries.every((entry) => !entry.isDirectory() || isEmpty(path.join(cgroup, entry.name)))
+  )
+}
 
 function removeTree(folder: string): void {
   if (!existsSync(folder)) return

@@ -16,6 +16,10 @@ const HOUR_MS = 3_600_000
 const thisProgram = fileURLToPath(import.meta.url)
 
 async function main(argv: readonly string[]): Promise<number> {
+  if (argv.some((word) => word === '--help' || word === '-h')) {
+    process.stdout.write(USAGE)
+    return 0
+  }
   const options = parseOptions(argv)
   if (options.mutation !== undefined) loadPlanted(mutationNamed(options.mutation))
   switch (options.verb) {

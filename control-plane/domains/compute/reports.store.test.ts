@@ -6,7 +6,7 @@ import { newId, type ProjectId, type SetId } from '@nubo/base'
 import type { FoundSet } from '@nubo/contracts/host'
 import { silentLog, systemClock, systemRandom } from '@nubo/runtime'
 import { openTestDatabase } from '../../../tests/support/database.ts'
-import { hostId, hostRow, setId, setRow } from '../../host-sessions/testing/rows.ts'
+import { hostId, newHostRow, setId, setRow } from '../../host-sessions/testing/rows.ts'
 import { createRecorder, FeedReader, World, type Tables } from '../../world/index.ts'
 import { createFoundRecorder, type HostReport } from './reports.ts'
 import { insertSet } from './store.ts'
@@ -31,23 +31,7 @@ async function openRegion(context: TestContext) {
       .values({ id: project, accountId, name: 'p', createdAtMs: 1 })
       .execute()
     for (const number of HOSTS) {
-      const { roles, labels, ...host } = hostRow(number)
-      await tx
-        .insertInto('host')
-        .values({
-          ...host,
-          roles: JSON.stringify(roles),
-          labels: JSON.stringify(labels),
-          reason: null,
-          inventory: null,
-          capacity: null,
-          reserve: null,
-          fence: null,
-          fenceAsked: null,
-          power: null,
-          drain: null,
-        })
-        .execute()
+      await tx.insertInto('host').values(newHostRow(number)).execute()
       await insertSet(tx, touched, setRow(number, { projectId: project, hostId: hostId(number) }))
     }
   })

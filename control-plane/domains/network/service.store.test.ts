@@ -8,6 +8,7 @@ import {
   change,
   hostRow,
   networkRow,
+  newHostRow,
   portRow,
   put,
   subnetRow,
@@ -31,24 +32,8 @@ async function openNetwork(context: TestContext) {
   const world = new World(systemClock)
   const deps = { database, clock: systemClock, log: silentLog, world }
   await commit(deps, async (tx, touched) => {
-    const { roles, labels, ...host } = hostRow(2)
-    await tx
-      .insertInto('host')
-      .values({
-        ...host,
-        roles: JSON.stringify(roles),
-        labels: JSON.stringify(labels),
-        reason: null,
-        inventory: null,
-        capacity: null,
-        reserve: null,
-        fence: null,
-        fenceAsked: null,
-        power: null,
-        drain: null,
-      })
-      .execute()
-    touched.touch('host', host.id)
+    await tx.insertInto('host').values(newHostRow(2)).execute()
+    touched.touch('host', hostRow(2).id)
     const accountId = newId<'account'>(systemClock, systemRandom)
     await tx.insertInto('account').values({ id: accountId, name: 'a', createdAtMs: 1 }).execute()
     const id = networkRow(1).projectId

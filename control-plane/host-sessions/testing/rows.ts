@@ -69,6 +69,24 @@ export function hostRow(n: number, changes: Partial<HostRow> = {}): HostRow {
   }
 }
 
+/** `hostRow(n)` as it is inserted: what is json has no value, but the roles and labels. */
+export function newHostRow(n: number) {
+  const { roles, labels, ...row } = hostRow(n)
+  return {
+    ...row,
+    roles: JSON.stringify(roles),
+    labels: JSON.stringify(labels),
+    reason: null,
+    inventory: null,
+    capacity: null,
+    reserve: null,
+    fence: null,
+    fenceAsked: null,
+    power: null,
+    drain: null,
+  }
+}
+
 export function setRow(n: number, changes: Partial<SetRow> = {}): SetRow {
   return {
     id: setId(n),
