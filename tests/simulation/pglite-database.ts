@@ -1,4 +1,3 @@
-import type { PGlite } from '@electric-sql/pglite'
 import type { Random, VirtualClock } from '@nubo/base'
 import type { Database, Leadership } from '@nubo/runtime'
 import {
@@ -12,6 +11,7 @@ import {
 } from 'kysely'
 import { AdvisoryLocks } from './advisory-locks.ts'
 import { never, type SimulatedProcess } from './process.ts'
+import type { PreparedEngine } from './prepared-engine.ts'
 import { QueryCache } from './query-cache.ts'
 import { dialectOf, emptiedEngine } from './shared-engine.ts'
 import type { Trace } from './trace.ts'
@@ -60,7 +60,7 @@ interface Session extends DatabaseConnection {
  * Faults: restarts, a full disk, slowness, and a network between it and one server that goes silent or resets.
  */
 export class SharedPglite {
-  readonly #pglite: PGlite
+  readonly #engine: PreparedEngine
   readonly #base: VirtualClock
   readonly #random: Random
   readonly #trace: Trace
@@ -68,9 +68,7 @@ export class SharedPglite {
   readonly #locks = new AdvisoryLocks()
   readonly #clients = new Set<Client>()
   readonly #sessions = new Set<Session>()
-  readonly #channels = new Map<string, () => Promise<void>>()
   #queue: Promise<void> = Promise.resolve()
-  #statements = 0
   #isDown = false
   #isClosed = false
   #fullUntilMs = 0
@@ -80,8 +78,14 @@ export class SharedPglite {
   /** Statements that reached the engine, and those that were known to give what they gave before. */
   readonly counts = { executed: 0, remembered: 0 }
 
-  private constructor(pglite: PGlite, deps: { base: VirtualClock; random: Random; trace: Trace }) {
-    this.#pglite = pglite
+  private constructor(
+    engine: PreparedEngine,
+    deps: { base: VirtualClock; random: Random; trace: Trace },
+  ) {
+    this.#engine = engine
+    engine.onNotification = (channel, payload) => {
+      for (const client of this.#clients) this.#notify(client, channel, payload)
+    }
     this.#base = deps.base
     this.#random = deps.random
     this.#trace = deps.trace
@@ -92,13 +96,7 @@ export class SharedPglite {
     migrationsFolder: string,
     deps: { base: VirtualClock; random: Random; trace: Trace },
   ): Promise<SharedPglite> {
-    const pglite = await emptiedEngine(migrationsFolder)
-    return new SharedPglite(pglite, deps)
-  }
-
-  /** Whether the engine works on a statement. */
-  get isBusy(): boolean {
-    return this.#statements > 0
+    return new SharedPglite(await emptiedEngine(migrationsFolder), deps)
   }
 
   /** The moment at which a revision came into force, whenever servers hear of it. */
@@ -126,10 +124,11 @@ export class SharedPglite {
       }),
       // A commit of its own is one more point at which a process can die.
       andCommit: '',
-      listen: async (channel, onNotify) => {
-        if (this.#isDown || this.#isCut(client)) throw refused()
+      listen: (channel, onNotify) => {
+        if (this.#isDown || this.#isCut(client)) return Promise.reject(refused())
         client.listeners.set(channel, onNotify)
-        await this.#hear(channel)
+        this.#engine.query(`listen ${channel}`, [])
+        return Promise.resolve()
       },
       tryLead: (lockNumber, how) => this.#tryLead(client, lockNumber, how?.shared === true),
       close: () => {
@@ -140,9 +139,9 @@ export class SharedPglite {
     }
   }
 
-  async close(): Promise<void> {
+  close(): void {
     this.#isClosed = true
-    for (const unlisten of this.#channels.values()) await unlisten()
+    this.#engine.onNotification = () => undefined
     this.#clients.clear()
   }
 
@@ -229,20 +228,11 @@ export class SharedPglite {
     session.endTurn = undefined
     if (endTurn === undefined || !session.inTransaction) return endTurn?.()
     session.inTransaction = false
-    // A statement that runs ends first; the engine does one thing after the other.
-    void this.#execute('rollback', []).finally(endTurn)
+    this.#execute('rollback', [])
+    endTurn()
   }
 
   // ---- Notifications
-
-  async #hear(channel: string): Promise<void> {
-    if (this.#channels.has(channel)) return
-    this.#channels.set(channel, () => Promise.resolve())
-    const unlisten = await this.#pglite.listen(channel, (payload) => {
-      for (const client of this.#clients) this.#notify(client, channel, payload)
-    })
-    this.#channels.set(channel, unlisten)
-  }
 
   #notify(client: Client, channel: string, payload: string): void {
     const onNotify = client.listeners.get(channel)
@@ -277,17 +267,9 @@ export class SharedPglite {
 
   // ---- Statements
 
-  async #execute<Row>(text: string, parameters: readonly unknown[]): Promise<QueryResult<Row>> {
-    this.#statements += 1
-    try {
-      const { rows, affectedRows } = await this.#pglite.query<Row>(text, [...parameters])
-      return {
-        rows,
-        ...(affectedRows === undefined ? {} : { numAffectedRows: BigInt(affectedRows) }),
-      }
-    } finally {
-      this.#statements -= 1
-    }
+  #execute<Row>(text: string, parameters: readonly unknown[]): QueryResult<Row> {
+    const { rows, affectedRows } = this.#engine.query<Row>(text, parameters)
+    return { rows, numAffectedRows: BigInt(affectedRows) }
   }
 
   async #run<Row>(session: Session, text: string, parameters: readonly unknown[]) {
@@ -302,7 +284,7 @@ export class SharedPglite {
     this.#check(session)
     this.counts.executed += 1
     try {
-      const result = await this.#execute<Row>(text, parameters)
+      const result = this.#execute<Row>(text, parameters)
       this.#cache.note({ text, parameters, result, inTransaction })
       if (text.includes('update revision set value'))
         session.revision = (result.rows[0] as { value?: number } | undefined)?.value
@@ -400,7 +382,7 @@ export class SharedPglite {
     }
     await this.#takeTurn(session)
     this.#check(session)
-    await this.#execute(text, [])
+    this.#execute(text, [])
     session.inTransaction = true
     if (session.broken !== undefined) return this.#end(session, 'rollback')
     if (process === undefined) return
@@ -431,7 +413,7 @@ export class SharedPglite {
 
   async #end(session: Session, how: 'commit' | 'rollback'): Promise<void> {
     if (!session.inTransaction) return
-    await this.#execute(how, [])
+    this.#execute(how, [])
     if (how === 'commit' && session.revision !== undefined)
       this.#committedAtMs.set(Number(session.revision), this.#base.monotonicMs())
     session.revision = undefined

@@ -10,8 +10,9 @@ import {
   type Dialect,
   type Driver,
 } from 'kysely'
+import { PreparedEngine } from './prepared-engine.ts'
 
-let engine: Promise<{ pglite: PGlite; first: { table: string; rows: string }[] }> | undefined
+let shared: ReturnType<typeof sharedEngine> | undefined
 
 /** One engine per machine process: making one takes seconds, emptying it milliseconds. */
 async function sharedEngine(migrationsFolder: string) {
@@ -30,13 +31,13 @@ async function sharedEngine(migrationsFolder: string) {
     )
     first.push({ table: name, rows: found.rows[0]?.rows ?? '[]' })
   }
-  return { pglite, first }
+  return { pglite, engine: new PreparedEngine(pglite), first }
 }
 
 /** The engine with the first rows of the migrations, and nothing else. */
-export async function emptiedEngine(migrationsFolder: string): Promise<PGlite> {
-  engine ??= sharedEngine(migrationsFolder)
-  const { pglite, first } = await engine
+export async function emptiedEngine(migrationsFolder: string): Promise<PreparedEngine> {
+  shared ??= sharedEngine(migrationsFolder)
+  const { pglite, engine, first } = await shared
   await pglite.exec(`truncate ${first.map(({ table }) => `"${table}"`).join(', ')}`)
   for (const { table, rows } of first) {
     if (rows !== '[]')
@@ -45,7 +46,7 @@ export async function emptiedEngine(migrationsFolder: string): Promise<PGlite> {
         [rows],
       )
   }
-  return pglite
+  return engine
 }
 
 export function dialectOf(driver: Driver): Dialect {

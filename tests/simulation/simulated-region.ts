@@ -91,7 +91,7 @@ export class SimulatedRegion {
 
   private constructor(options: RegionOptions) {
     this.#seed = options.seed
-    this.clock = new VirtualClock({ settle: () => this.#settle() })
+    this.clock = new VirtualClock({ settle: settleOnce })
     this.trace = new Trace(this.clock, options.keepTrace === true)
     this.network = new SimulatedNetwork(this.clock, this.trace)
     this.power = new SimulatedPower(this, streamOf(options.seed, 'power'))
@@ -137,7 +137,7 @@ export class SimulatedRegion {
   async stop(): Promise<void> {
     for (const host of this.hosts) host.killAgent()
     for (const server of this.servers) server.process.die()
-    await this.database.close()
+    this.database.close()
     rmSync(this.#folder, { recursive: true, force: true })
   }
 
@@ -433,18 +433,12 @@ export class SimulatedRegion {
       })
       .execute()
   }
-
-  /** Everything that does not wait for time has happened: no statement runs, and a few turns brought nothing new. */
-  async #settle(): Promise<void> {
-    for (let quietTurns = 0; quietTurns < SETTLE_TURNS;) {
-      await new Promise<void>((resolve) => setImmediate(resolve))
-      quietTurns = this.#database?.isBusy === true ? 0 : quietTurns + 1
-    }
-  }
 }
 
-/** Promises have run their course after one turn of the event loop; nothing in the region but the database needs more. */
-const SETTLE_TURNS = 1
+/** A tick comes when no promise is left to run, and nothing in the region waits for anything but promises and the clock. */
+function settleOnce(): Promise<void> {
+  return new Promise((resolve) => process.nextTick(resolve))
+}
 
 interface Dialling {
   readonly machine: HostMachine
