@@ -2,7 +2,7 @@ import type { World } from '@nubo/control-plane'
 import type { HostMachine } from './host-machine.ts'
 import type { SimulatedRegion } from './simulated-region.ts'
 import type { SimulatedServer } from './simulated-server.ts'
-import { claim, Violation, violationOf } from './violation.ts'
+import { claim, violationOf, type Violation } from './violation.ts'
 
 type ChangeSet = Parameters<Parameters<World['subscribe']>[0]>[0]
 
@@ -76,8 +76,7 @@ export class Observer {
     try {
       look()
     } catch (error) {
-      if (!(error instanceof Violation)) throw error
-      this.#found = error
+      this.#found = violationOf(error)
     }
   }
 
@@ -97,8 +96,14 @@ export class Observer {
     if (set === undefined) {
       // Other servers may hear of it later, when its name and address are somebody else's; what counts is the engine.
       const host = this.#region.hosts.find((one) => runs(one, id))
+      // A host that was fenced may be on its way back: it starts its local sets from disk, and ends this one as soon as it is
+      // told. Until then nobody else gets the address.
+      const isReturning =
+        host !== undefined &&
+        server.region.world.host.get(host.hostId)?.state === 'fenced' &&
+        this.recoveryOf(id) === 'local'
       claim(
-        host === undefined,
+        host === undefined || isReturning,
         'removed-but-runs',
         () => `${server.name} knows that set ${id} is gone, but it runs on ${host?.name}`,
       )

@@ -3,6 +3,8 @@
 // reached once faults stop. `NUBO_SEED=n` replays one seed; `nubo sim run` runs as many as one likes.
 import { readFileSync } from 'node:fs'
 import { test, type TestContext } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { runSeeds } from './jobs.ts'
 import { mutations, plant } from './mutations/index.ts'
 import { drawPlan, faultFamilies, type Shape } from './plan.ts'
 import { runPlan } from './scenario.ts'
@@ -11,16 +13,22 @@ import { shrink } from './shrink.ts'
 const shape: Shape = { steps: 60, hosts: 4, gapMs: 2_000, faults: faultFamilies }
 const seeds =
   process.env['NUBO_SEED'] === undefined
-    ? Array.from({ length: 40 }, (_none, index) => 1 + index)
-    : [Number(process.env['NUBO_SEED'])]
+    ? { first: 1, count: 300 }
+    : { first: Number(process.env['NUBO_SEED']), count: 1 }
 
-for (const seed of seeds) {
-  test(`seed ${seed}`, { timeout: 120_000 }, async () => {
-    const { violation, history } = await runPlan(drawPlan(seed, shape))
-    if (violation !== undefined)
-      throw new Error(`${violation.message}\n${history.join('\n')}`, { cause: violation })
+test(`seeds ${seeds.first} to ${seeds.first + seeds.count - 1}`, { timeout: 900_000 }, async () => {
+  const failed = await runSeeds({
+    ...seeds,
+    jobs: 2,
+    worker: { program: fileURLToPath(import.meta.resolve('./main.ts')), words: ['serve'] },
+    onResult: () => undefined,
   })
-}
+  if (failed === undefined) return
+  const { violation, history } = await runPlan(drawPlan(failed.seed, shape))
+  throw new Error(`seed ${failed.seed}: ${failed.violation?.text}\n${history.join('\n')}`, {
+    cause: violation,
+  })
+})
 
 test(
   'a seed gives the same trace each time, byte for byte',
