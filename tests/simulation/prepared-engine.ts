@@ -44,6 +44,9 @@ export class PreparedEngine {
     this.#pglite = pglite
     // One plan whatever the values: what a statement does must not hang on how often it was asked before.
     this.query('set plan_cache_mode = force_generic_plan', [])
+    // It never crashes (its restarts are simulated by whoever asks), and nobody reads its statistics.
+    for (const name of ['synchronous_commit', 'track_counts', 'track_activities'])
+      this.query(`set ${name} = off`, [])
   }
 
   /** Throws what the engine answers with, with its `code` (SQLSTATE). */
