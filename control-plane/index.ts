@@ -17,12 +17,7 @@ export {
   type ImageRegistry,
   type ImportLock,
 } from './domains/images/index.ts'
-export {
-  databaseHostCommands,
-  forOwnSets,
-  type HostChannel,
-  type HostIdentity,
-} from './host-sessions/index.ts'
+export { databaseHostCommands, type HostChannel, type HostIdentity } from './host-sessions/index.ts'
 export { quotaMismatches } from './domains/quota/index.ts'
 export { createRegion, type Region, type RegionDeps } from './region.ts'
 export { commit, readTables, worldKinds, type Tables, type World } from './world/index.ts'

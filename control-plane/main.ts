@@ -27,7 +27,7 @@ import { bootstrapRegion } from './bootstrap.ts'
 import { caFileOf, parseServerConfig, type ServerConfig } from './config.ts'
 import { createSecretStore } from './domains/fleet/index.ts'
 import { createRegistryTokens } from './domains/images/index.ts'
-import { databaseHostCommands, forOwnSets } from './host-sessions/index.ts'
+import { databaseHostCommands } from './host-sessions/index.ts'
 import { createRegion, type Region } from './region.ts'
 import type { Tables } from './world/index.ts'
 import { version } from './version.ts'
@@ -138,8 +138,9 @@ async function serve(config: ServerConfig, log: Log): Promise<{ stop: () => Prom
     addresses: hostAddresses(config),
     certificates,
     sessions: region.sessions,
-    calls: hostCalls(region, database),
+    calls: region.hostCalls,
     admits: region.fleet.membership.admits,
+    onRefused: region.onHostRefused,
     clock,
     random,
     log,
@@ -200,20 +201,6 @@ async function end(parts: {
   await parts.region.stop()
   await Promise.all([closed, parts.hosts.stop()])
   await parts.database.close()
-}
-
-function hostCalls(region: Region, database: Database<Tables>) {
-  const { membership } = region.fleet
-  return {
-    join: membership.join,
-    renew: membership.renew,
-    imageToken: forOwnSets({
-      world: region.world,
-      database,
-      issue: ({ hostId, repository }) =>
-        Promise.resolve(region.images.pullToken(hostId, repository)),
-    }),
-  }
 }
 
 const STOP_TIMEOUT_MS = 8_000

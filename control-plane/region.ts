@@ -6,6 +6,7 @@ import {
   createAuditService,
   type AuditRetention,
   type AuditService,
+  type HostRefusal,
   type Refusal,
 } from './domains/audit/index.ts'
 import { applyBindings, createApplyService } from './domains/apply/index.ts'
@@ -47,6 +48,8 @@ import { createOperationService, operationBindings } from './domains/operations/
 import { createQuotaService, quotaBindings } from './domains/quota/index.ts'
 import { WorldLedger, type Overcommit } from './domains/placement/index.ts'
 import { createHostSessions, type HostCommands, type HostSessions } from './host-sessions/index.ts'
+import type { HostCalls } from './adapters/host-listener-calls.ts'
+import { createHostCalls } from './host-calls.ts'
 import { contendForLeadership } from './leader.ts'
 import { createLeaderWork } from './leader-work.ts'
 import { createWatches } from './watch.ts'
@@ -105,6 +108,10 @@ export interface Region {
   }) => Promise<Caller>
   /** Hears of calls that were refused, for the audit. */
   readonly onRefused: (refusal: Refusal) => void
+  /** What hosts may ask besides their session. */
+  readonly hostCalls: HostCalls
+  /** Hears of requests of hosts that were refused, for the audit. */
+  readonly onHostRefused: (refusal: HostRefusal) => void
   readonly fleet: Fleet
   readonly sessions: HostSessions
   readonly images: ReturnType<typeof createImageService>
@@ -150,6 +157,8 @@ export function createRegion(deps: RegionDeps): Region {
     ].map((binding) => handled(binding, { audit, world, catchUp })),
     authorize: (call) => lookTwice(world, catchUp, () => identity.authorize(call)),
     onRefused: audit.refused,
+    hostCalls: createHostCalls({ ...shared, audit, membership: fleet.membership, images }),
+    onHostRefused: audit.hostRefused,
     fleet,
     sessions,
     images,

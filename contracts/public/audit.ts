@@ -8,13 +8,16 @@ export const auditEntry = z
   .object({
     id,
     atMs: timeMs,
-    /** Name of the account or token; `system:place` and the like for the control plane itself; `unknown` without a valid token. */
+    /**
+     * Name of the account or token; `system:place` and the like for the control plane itself, `host:h1` for an agent;
+     * `unknown` without a valid token or certificate.
+     */
     actor: z.string(),
     tokenId: z.string().nullable(),
     accountId: z.string().nullable(),
     projectId: z.string().nullable(),
     requestId: z.string().nullable(),
-    /** The call by its name in this document, as `setCreate`. */
+    /** The call by its name in this document, as `setCreate`; `hostJoin` and `hostRenew` are calls of agents. */
     call: z.string(),
     resource: z.object({
       kind: z.string(),

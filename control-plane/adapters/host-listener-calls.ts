@@ -17,6 +17,7 @@ import {
 } from '@nubo/contracts/host'
 import type { Log } from '@nubo/runtime'
 import type { z } from 'zod'
+import type { HostRefusal } from '../domains/audit/index.ts'
 import type { HostIdentity } from '../host-sessions/index.ts'
 
 /** A certificate request is about 500 bytes. */
@@ -38,9 +39,16 @@ export interface HostCalls {
   }): Promise<{ registry: string; token: string; expiresAtMs: number }>
 }
 
+const nameOfCall: Readonly<Record<string, HostRefusal['call']>> = {
+  'POST /host/v1/join': 'hostJoin',
+  'POST /host/v1/renew': 'hostRenew',
+  'POST /host/v1/image-token': 'hostImageToken',
+}
+
 export interface HostCallsDeps {
   readonly calls: HostCalls
   readonly caPem: string
+  readonly onRefused?: ((refusal: HostRefusal) => void) | undefined
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
@@ -55,33 +63,54 @@ export function createCallAnswerer(deps: HostCallsDeps) {
   return async (
     request: IncomingMessage,
     response: ServerResponse,
-    authenticate: Authenticate,
+    { authenticate, hostId }: { authenticate: Authenticate; hostId: string | undefined },
   ): Promise<void> => {
     running++
+    const asked: Asked = { hostName: undefined }
     try {
       if (running > CALLS_MAX)
         throw new PlatformError('TOO_MANY_REQUESTS', { limit: `${CALLS_MAX} calls at once` })
-      await answer(deps, { request, response, authenticate })
+      await answer(deps, { request, response, authenticate, asked })
     } catch (error) {
-      sendError(deps, { request, response, error })
+      const requestId = newId<'request'>(deps.clock, deps.random)
+      const known = sendError(deps, { request, response, requestId, error })
+      const call = nameOfCall[callOf(request)]
+      if (call !== undefined) deps.onRefused?.({ call, hostId, ...asked, requestId, error: known })
     } finally {
       running--
     }
   }
 }
 
+/** What is learned of a call while it is answered. */
+interface Asked {
+  hostName: string | undefined
+}
+
+function callOf({ method, url }: IncomingMessage): string {
+  return `${method} ${url}`
+}
+
 async function answer(
   deps: HostCallsDeps,
-  call: { request: IncomingMessage; response: ServerResponse; authenticate: Authenticate },
+  call: {
+    request: IncomingMessage
+    response: ServerResponse
+    authenticate: Authenticate
+    asked: Asked
+  },
 ): Promise<void> {
-  const { request, response, authenticate } = call
+  const { request, response, authenticate, asked } = call
   const { calls } = deps
-  switch (`${request.method} ${request.url}`) {
+  switch (callOf(request)) {
     case 'GET /host/v1/ca':
       response.writeHead(200, { 'content-type': 'application/x-pem-file' }).end(deps.caPem)
       return
-    case 'POST /host/v1/join':
-      return sendJson(response, await calls.join(await readBody(request, joinRequest)))
+    case 'POST /host/v1/join': {
+      const body = await readBody(request, joinRequest)
+      asked.hostName = body.hostName
+      return sendJson(response, await calls.join(body))
+    }
     case 'POST /host/v1/renew': {
       const identity = await authenticate()
       const body = await readBody(request, renewRequest)
@@ -137,20 +166,28 @@ function sendJson(response: ServerResponse, body: unknown): void {
   response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(body))
 }
 
+/** Returns the error that the host was told. */
 function sendError(
   deps: HostCallsDeps,
-  failed: { request: IncomingMessage; response: ServerResponse; error: unknown },
-): void {
-  const { request, response } = failed
+  failed: {
+    request: IncomingMessage
+    response: ServerResponse
+    requestId: string
+    error: unknown
+  },
+): PlatformError {
+  const { request, response, requestId } = failed
   const error = isPlatformError(failed.error)
     ? failed.error
     : new PlatformError('INTERNAL', {}, { cause: failed.error })
-  const requestId = newId(deps.clock, deps.random)
   const status = errorStatus[error.kind]
   const fields = { requestId, path: request.url?.slice(0, 200), error }
   if (status >= 500) deps.log.error('a call of a host failed', fields)
   else deps.log.info('a call of a host was refused', fields)
-  if (response.headersSent || response.destroyed) return void response.destroy()
+  if (response.headersSent || response.destroyed) {
+    response.destroy()
+    return error
+  }
   const body: ErrorReply = {
     code: error.code,
     message: error.message,
@@ -161,4 +198,5 @@ function sendError(
   response
     .writeHead(status, { 'content-type': 'application/json', connection: 'close' })
     .end(JSON.stringify(body))
+  return error
 }

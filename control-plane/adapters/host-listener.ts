@@ -2,7 +2,14 @@ import type { IncomingMessage } from 'node:http'
 import { createServer, type Server } from 'node:https'
 import type { Duplex } from 'node:stream'
 import { TLSSocket } from 'node:tls'
-import { PlatformError, type Clock, type Random, type Timer } from '@nubo/base'
+import {
+  isPlatformError,
+  newId,
+  PlatformError,
+  type Clock,
+  type Random,
+  type Timer,
+} from '@nubo/base'
 import { STREAM_FRAME_BYTES_MAX } from '@nubo/contracts'
 import {
   contractOfSessionPath,
@@ -11,6 +18,7 @@ import {
 } from '@nubo/contracts/host'
 import type { Log } from '@nubo/runtime'
 import { WebSocketServer } from 'ws'
+import type { HostRefusal } from '../domains/audit/index.ts'
 import type { CertificateAuthority } from '../domains/fleet/index.ts'
 import type { HostIdentity, HostSessions } from '../host-sessions/index.ts'
 import { SERVER_CERTIFICATE_VALIDITY_MS } from './certificates.ts'
@@ -42,6 +50,8 @@ export interface HostListenerDeps {
   readonly calls: HostCalls
   /** Whether the bearer of a certificate of our CA is a host now. */
   readonly admits: (identity: HostIdentity) => Promise<boolean>
+  /** Hears of joins, renewals, tokens, sessions and streams that were refused. */
+  readonly onRefused?: (refusal: HostRefusal) => void
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
@@ -132,7 +142,10 @@ async function newSecureContext(deps: HostListenerDeps) {
 function serve(deps: HostListenerDeps, server: Server, connections: Connections): void {
   const answer = createCallAnswerer({ ...deps, caPem: deps.certificates.caPem })
   server.on('request', (request, response) => {
-    void answer(request, response, () => authenticate(deps, request))
+    void answer(request, response, {
+      authenticate: () => authenticate(deps, request),
+      hostId: shownBy(request)?.hostId,
+    })
   })
   const sessionSockets = webSocketServer(HOST_MESSAGE_BYTES_MAX)
   const streamSockets = webSocketServer(STREAM_FRAME_BYTES_MAX)
@@ -155,7 +168,11 @@ function serve(deps: HostListenerDeps, server: Server, connections: Connections)
           stream === undefined
             ? undefined
             : deps.sessions.streams.claimForHost(stream.token, identity.hostId, stream.contract)
-        if (attach === undefined) return refuseUpgrade(socket, '404 Not Found')
+        if (attach === undefined) {
+          const error = new PlatformError('NOT_FOUND', { kind: 'stream' })
+          if (stream !== undefined) tellRefused(deps, request, { call: 'hostStream', error })
+          return refuseUpgrade(socket, '404 Not Found')
+        }
         streamSockets.handleUpgrade(request, socket, head, (webSocket) => {
           connections.countServing(socket)
           attach(webSocketStream(webSocket, { clock, log }))
@@ -166,10 +183,23 @@ function serve(deps: HostListenerDeps, server: Server, connections: Connections)
           peer: request.socket.remoteAddress,
           error,
         })
+        const isStream = contractOfStreamPath(request.url) !== undefined
+        if (isPlatformError(error))
+          tellRefused(deps, request, { call: isStream ? 'hostStream' : 'hostSession', error })
         refuseUpgrade(socket, '401 Unauthorized')
       },
     )
   })
+}
+
+function tellRefused(
+  deps: HostListenerDeps,
+  request: IncomingMessage,
+  refused: { call: HostRefusal['call']; error: PlatformError },
+): void {
+  const requestId = newId<'request'>(deps.clock, deps.random)
+  const hostId = shownBy(request)?.hostId
+  deps.onRefused?.({ ...refused, hostId, hostName: undefined, requestId })
 }
 
 function webSocketServer(maxPayload: number): WebSocketServer {
@@ -187,7 +217,7 @@ async function authenticate(
   request: IncomingMessage,
 ): Promise<HostIdentity> {
   const { socket } = request
-  const identity = socket instanceof TLSSocket && socket.authorized ? identityOf(socket) : undefined
+  const identity = shownBy(request)
   // TLS looks at the dates when a session begins, but not when it is resumed, and that can be done again and again.
   const hasExpired = identity !== undefined && deps.clock.nowMs() > identity.expiresAtMs
   if (identity === undefined || hasExpired) {
@@ -212,6 +242,11 @@ async function authenticate(
       message: 'The certificate of the host was revoked.',
     },
   )
+}
+
+/** Whose certificate of our CA the peer showed when it came. */
+function shownBy({ socket }: IncomingMessage): Required<HostIdentity> | undefined {
+  return socket instanceof TLSSocket && socket.authorized ? identityOf(socket) : undefined
 }
 
 /** Our CA puts exactly one name into a host's certificate. */

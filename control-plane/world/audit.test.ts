@@ -73,3 +73,14 @@ test('a reconciler tells what it decided of what was there, and nothing else', (
     ['removed'],
   )
 })
+
+test('of hosts and brakes it tells what is decided about them, a brake from its beginning', () => {
+  const fence: SystemAct = { by: 'system', actor: 'system:fence', call: 'fence' }
+  const told = (kind: 'host' | 'brake', before: object | null, after: object | null) =>
+    auditRows(fence, [{ kind, id: 'x', before, after }], deps).map(({ note }) => note)
+  assert.deepEqual(told('host', { state: 'unreachable' }, { state: 'fenced' }), ['state "fenced"'])
+  assert.deepEqual(told('host', { state: 'ready', fence: null }, { state: 'ready', fence: {} }), [])
+  assert.deepEqual(told('brake', null, { hosts: ['h1'] }), ['hosts ["h1"]'])
+  assert.deepEqual(told('brake', { hosts: ['h1'] }, { hosts: ['h1'], reason: {} }), [])
+  assert.deepEqual(told('brake', { hosts: ['h1'] }, null), ['removed'])
+})

@@ -81,7 +81,8 @@ function projectIdOf(
  */
 const decisiveFields: Partial<Record<RowChange['kind'], readonly string[]>> = {
   set: ['wanted', 'hostId', 'epoch'],
-  host: ['cordoned'],
+  host: ['cordoned', 'state'],
+  brake: ['hosts'],
 }
 
 /** Without digests: tens of thousands of placements an hour must cost next to nothing, and the note says what was decided. */
@@ -91,9 +92,11 @@ function decisionOf(
 ): Omit<AuditRow, 'id' | 'atMs'> | undefined {
   const row = after ?? before
   const decided = (decisiveFields[kind] ?? []).filter(
-    (key) => field(before, key) !== field(after, key),
+    (key) => !isSame(field(before, key), field(after, key)),
   )
-  if (row === null || before === null || decided.length === 0) return undefined
+  // Of what the control plane makes by itself only a brake is a decision; the rest follows from a call.
+  const isBegun = before === null && kind !== 'brake'
+  if (row === null || isBegun || decided.length === 0) return undefined
   return {
     actor: act.actor,
     tokenId: null,
@@ -114,6 +117,10 @@ function decisionOf(
     beforeSha256: null,
     afterSha256: null,
   }
+}
+
+function isSame(a: unknown, b: unknown): boolean {
+  return a === b || JSON.stringify(a) === JSON.stringify(b)
 }
 
 function field(row: object | null, key: string): unknown {

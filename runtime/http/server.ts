@@ -159,11 +159,9 @@ interface Bounds {
 /** Before the token is looked at and the body is read, so that too many requests cost next to nothing. */
 function withinBounds({ form }: Route, { requests, eventStreams }: Bounds) {
   const slots = form === 'events' ? eventStreams : requests
-  return {
-    onRequest: async (_request: FastifyRequest, reply: FastifyReply): Promise<void> => {
-      const free = slots.take()
-      reply.raw.once('close', free)
-    },
+  return async (_request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+    const free = slots.take()
+    reply.raw.once('close', free)
   }
 }
 
@@ -195,20 +193,29 @@ function addRoute<Caller>(
   binding: Binding<Caller>,
 ): void {
   const { route } = binding
+  // Of what is too much nobody is told: that must cost next to nothing.
+  const calls = new WeakMap<FastifyRequest, { caller: Caller | undefined }>()
   app.route({
     method: route.method,
     url: route.path,
-    ...withinBounds(route, options),
+    onRequest: [
+      withinBounds(route, options),
+      async (request) => void calls.set(request, { caller: undefined }),
+    ],
     ...(route.form === 'upload' ? {} : bodyInTime(options)),
-    handler: async (request, reply) => {
-      const call: { caller: Caller | undefined } = { caller: undefined }
-      return answerCall(options, binding, { request, reply, call }).catch((error: unknown) => {
-        const { params, query, body, id: requestId } = request
-        const token = bearerToken(request)
-        const known = toPlatformError(error)
+    handler: (request, reply) => {
+      const call = calls.get(request) ?? { caller: undefined }
+      return answerCall(options, binding, { request, reply, call })
+    },
+    // Here, since bodies that cannot be read do not come as far as the handler.
+    errorHandler: function tellAndAnswer(error, request, reply): void {
+      const { params, query, body, id: requestId } = request
+      const call = calls.get(request)
+      const token = bearerToken(request)
+      const known = toPlatformError(error)
+      if (call !== undefined)
         options.onRefused?.({ route, token, ...call, params, query, body, requestId, error: known })
-        throw error
-      })
+      void sendError(options, { error: known, request, reply })
     },
   })
 }

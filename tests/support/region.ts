@@ -13,7 +13,6 @@ import {
   createSecretStore,
   createStreamUpgrade,
   databaseHostCommands,
-  forOwnSets,
   HostListener,
   openCertificateAuthority,
   SEALING_KEY_BYTES,
@@ -240,15 +239,8 @@ async function startServer(test: TestRegion, asked: StartAsked): Promise<TestSer
     serverName: asked.name,
     certificates,
     sessions: region.sessions,
-    calls: {
-      join: region.fleet.membership.join,
-      renew: region.fleet.membership.renew,
-      imageToken: forOwnSets({
-        world: region.world,
-        database,
-        issue: async ({ hostId, repository }) => region.images.pullToken(hostId, repository),
-      }),
-    },
+    calls: region.hostCalls,
+    onRefused: region.onHostRefused,
     admits: region.fleet.membership.admits,
   })
   await hosts.start()

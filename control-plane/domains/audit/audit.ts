@@ -80,6 +80,33 @@ export function actOf(call: {
   }
 }
 
+/**
+ * What hosts ask for. All of it is told when it is refused. A join and a renewal are told when they are done, too: each
+ * hands out a certificate. A session says nothing of what is wanted, a stream has the row of whoever asked for it, and
+ * a token for images only lets a host read what it was told to run, with every pull.
+ */
+export type HostCall = 'hostJoin' | 'hostRenew' | 'hostImageToken' | 'hostSession' | 'hostStream'
+
+/** `host`: by name or id, as far as it is known which one asks. What a joining one says of itself names it, but no more. */
+export function hostActOf(asked: {
+  call: HostCall
+  requestId: string
+  actor: string
+  host: string | null
+}): CallAct {
+  return {
+    by: 'call',
+    actor: asked.actor,
+    tokenId: null,
+    accountId: null,
+    projectId: null,
+    requestId: asked.requestId,
+    call: asked.call,
+    resourceKind: 'host',
+    resource: asked.host !== null && NAME.test(asked.host) ? asked.host : null,
+  }
+}
+
 /** A row for what no transaction writes: a stream that was opened (no error), or a refusal. */
 export function rowOf(
   act: CallAct,

@@ -1,4 +1,4 @@
-import { isUuid, type Clock, type PlatformError, type Random } from '@nubo/base'
+import { isUuid, newId, type Clock, type PlatformError, type Random } from '@nubo/base'
 import type { AuditEntry, Route } from '@nubo/contracts'
 import type { Database, Log, RequestInput } from '@nubo/runtime'
 import {
@@ -9,7 +9,16 @@ import {
   type World,
 } from '../../world/index.ts'
 import { mayAct, projectOf, type Caller } from '../identity/index.ts'
-import { actOf, firstIdAt, isAudited, opensStream, rowOf, whoIs } from './audit.ts'
+import {
+  actOf,
+  firstIdAt,
+  hostActOf,
+  isAudited,
+  opensStream,
+  rowOf,
+  whoIs,
+  type HostCall,
+} from './audit.ts'
 import { RefusalLog } from './refusals.ts'
 import { insertAudit, readAudit, type StoredAudit } from './store.ts'
 
@@ -32,6 +41,17 @@ export interface Refusal {
   readonly params: unknown
   readonly query: unknown
   readonly body: unknown
+  readonly requestId: string
+  readonly error: PlatformError
+}
+
+/** A request of a host that was refused. */
+export interface HostRefusal {
+  readonly call: HostCall
+  /** Of the certificate that was shown; undefined if it was none of ours. */
+  readonly hostId: string | undefined
+  /** Which host it said it is, where it showed no certificate. */
+  readonly hostName: string | undefined
   readonly requestId: string
   readonly error: PlatformError
 }
@@ -103,6 +123,43 @@ export function createAuditService(deps: AuditDeps) {
       refusals.add(act, { code: error.code, note: error.message })
     },
 
+    /** As `during`, for a machine that joins as this host. */
+    duringJoin: <Reply>(hostName: string, join: () => Promise<Reply>): Promise<Reply> =>
+      whileActing(
+        hostActOf({
+          call: 'hostJoin',
+          requestId: newId<'request'>(clock, random),
+          actor: actorOf(hostName),
+          host: hostName,
+        }),
+        join,
+      ),
+
+    /** Before the certificate is out of the house. */
+    renewed: async (hostId: string): Promise<void> => {
+      const act = hostActOf({
+        call: 'hostRenew',
+        requestId: newId<'request'>(clock, random),
+        actor: actorOf(world.host.get(hostId)?.name ?? hostId),
+        host: hostId,
+      })
+      await insertAudit(database, [
+        {
+          ...rowOf(act, { code: null, note: null }, deps),
+          resourceName: world.host.get(hostId)?.name ?? null,
+        },
+      ])
+    },
+
+    /** Returns at once. What only has to wait (no database) is no refusal. */
+    hostRefused: ({ call, hostId, hostName, requestId, error }: HostRefusal): void => {
+      if (error.kind === 'unavailable') return
+      const actor =
+        hostId === undefined ? 'unknown' : actorOf(world.host.get(hostId)?.name ?? hostId)
+      const act = hostActOf({ call, requestId, actor, host: hostId ?? hostName ?? null })
+      refusals.add(act, { code: error.code, note: error.message })
+    },
+
     /** Of one project for its owners; operators see everything unless they ask for one. */
     list: async (
       caller: Caller,
@@ -145,6 +202,11 @@ export function createAuditService(deps: AuditDeps) {
       resourceName: set?.name ?? act.resource,
     }
   }
+}
+
+/** Joining ones say themselves how they are called; it was checked against the invitation before anything is written. */
+function actorOf(host: string): string {
+  return `host:${host}`
 }
 
 function auditView({ resourceKind, resourceId, resourceName, ...row }: StoredAudit): AuditEntry {
