@@ -20,10 +20,18 @@ import {
   lockManifest,
   readBodies,
   readSteps,
-  recordStep,
+  recordSteps,
   sweepTraces,
   type StepChange,
 } from './store.ts'
+import {
+  STEPS_AT_ONCE_MAX,
+  StepSlots,
+  StepWork,
+  type StepWorkDeps,
+} from './reconcilers/step-work.ts'
+import type { PlannedStep } from './steps.ts'
+import { waitUntil } from '../../../tests/support/wait.ts'
 
 const fresh = <Kind extends string>() => newId<Kind>(systemClock, systemRandom)
 
@@ -58,7 +66,13 @@ const manifestOf = (projectId: ProjectId) => ({
   createdAtMs: 1,
 })
 
-async function openApply(recorder: Recorder, project: ProjectId) {
+const step = { action: 'create', kind: 'network', isPrune: false } as const
+const twoSteps: readonly PlannedStep[] = [
+  { ...step, name: 'one', needs: [], body: { asked: 1 } },
+  { ...step, name: 'two', needs: [0], body: { asked: 2 } },
+]
+
+async function openApply(recorder: Recorder, project: ProjectId, steps = twoSteps) {
   const operation = newOperation(
     {
       projectId: project,
@@ -70,7 +84,6 @@ async function openApply(recorder: Recorder, project: ProjectId) {
     },
     { clock: systemClock, random: systemRandom },
   )
-  const step = { action: 'create', kind: 'network', isPrune: false } as const
   return recorder.write(async (tx, touched) => {
     const manifestId = await lockManifest(tx, touched, manifestOf(project))
     await insertOperation(tx, touched, operation)
@@ -82,10 +95,7 @@ async function openApply(recorder: Recorder, project: ProjectId) {
       accountId: null,
       role: 'member' as const,
     }
-    await insertApply(tx, apply, [
-      { ...step, name: 'one', needs: [], body: { asked: 1 } },
-      { ...step, name: 'two', needs: [0], body: { asked: 2 } },
-    ])
+    await insertApply(tx, apply, steps)
     return apply
   })
 }
@@ -117,7 +127,7 @@ test('steps are read in order with what they ask for; one that has ended stays a
   const apply = await openApply(recorder, project)
   const record = (one: StepChange): Promise<void> =>
     recorder.write((tx, touched) =>
-      recordStep(tx, touched, { apply, projectId: project, change: one }),
+      recordSteps(tx, touched, { apply, projectId: project, changes: [one] }),
     )
   const reason = { code: 'IN_USE', text: 'it is in use' }
   await record(change({ number: 1, state: 'failed', reason }))
@@ -156,10 +166,10 @@ test('a thing belongs to who applied it last; what is gone is forgotten, and a m
       .execute()
     touched.touch('network', networkId)
     for (const id of [networkId, fresh<'network'>()])
-      await recordStep(tx, touched, {
+      await recordSteps(tx, touched, {
         apply,
         projectId: project,
-        change: change({ owns: { id, kind: 'network' } }),
+        changes: [change({ owns: { id, kind: 'network' } })],
       })
   })
   const sweep = (): Promise<void> =>
@@ -169,10 +179,10 @@ test('a thing belongs to who applied it last; what is gone is forgotten, and a m
   await sweep()
   assert.deepEqual([world.applied.size, ownerOf(networkId)], [1, apply.manifestId])
   await recorder.write((tx, touched) =>
-    recordStep(tx, touched, {
+    recordSteps(tx, touched, {
       apply,
       projectId: project,
-      change: change({ number: 1, disowns: networkId }),
+      changes: [change({ number: 1, disowns: networkId })],
     }),
   )
   await sweep()
@@ -190,4 +200,59 @@ test('a set that is gone or at another generation has moved', async (context) =>
   const seen = { id: fresh<'set'>(), generation: 1 }
   assert.deepEqual(await recorder.write((tx) => findMoved(tx, [seen])), seen)
   assert.equal(await recorder.write((tx) => findMoved(tx, [])), undefined)
+})
+
+test('steps go side by side, so many at most; one that breaks takes nothing from the others', async (context) => {
+  const { recorder, project, database, world } = await openProject(context)
+  const names = Array.from({ length: 40 }, (_, at) => `net-${at}`)
+  const apply = await openApply(
+    recorder,
+    project,
+    names.map((name) => ({
+      ...step,
+      name,
+      needs: [],
+      body: { asked: { name, cidr: '10.0.0.0/16' } },
+    })),
+  )
+  const gates = new Map<string, () => void>()
+  let most = 0
+  const network = {
+    createNetwork: async (_caller: unknown, { name }: { name: string }) => {
+      most = Math.max(most, gates.size + 1)
+      await new Promise<void>((resolve) => gates.set(name, resolve))
+      gates.delete(name)
+      if (name === 'net-3') throw new Error('broken')
+      return { id: fresh<'network'>() }
+    },
+  }
+  // proof: nothing else is asked of the services by steps that create networks
+  const deps = { world, network, database, clock: systemClock } as unknown as StepWorkDeps
+  const operation = world.operation.get(apply.operationId)
+  assert.ok(operation !== undefined)
+  const slots = new StepSlots(STEPS_AT_ONCE_MAX)
+  const work = new StepWork(deps, { operation, apply, slots })
+  const steps = await readSteps(database, apply.operationId)
+  const first = work.go(steps)
+  await waitUntil(
+    () => gates.size,
+    (count) => count === STEPS_AT_ONCE_MAX,
+  )
+  for (const open of [...gates.values()].slice(0, 9)) open()
+  const changes = [...(await first)]
+  assert.ok(changes.length >= 8, 'they come together')
+  assert.ok(gates.size > 0, 'while others go on')
+  const rest = (async () => {
+    for (let more = await work.go(steps); more.length > 0; more = await work.go(steps))
+      changes.push(...more)
+  })()
+  const opener = setInterval(() => gates.forEach((open) => open()), 1)
+  await rest
+  clearInterval(opener)
+  assert.throws(() => work.throwIfFailed(), /broken/)
+  assert.equal(most, STEPS_AT_ONCE_MAX)
+  const numbers = changes.map(({ number }) => number)
+  assert.equal(new Set(numbers).size, numbers.length, 'none is done twice')
+  assert.ok(!numbers.includes(3))
+  assert.ok(changes.every(({ state, owns }) => state === 'done' && owns !== null))
 })

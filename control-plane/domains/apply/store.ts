@@ -128,39 +128,37 @@ export interface StepChange {
 }
 
 /** Idempotent; a step that has ended stays as it is. */
-export async function recordStep(
+export async function recordSteps(
   tx: Tx,
   touched: Touched,
-  at: { apply: ApplyRow; projectId: ProjectId; change: StepChange },
+  at: { apply: ApplyRow; projectId: ProjectId; changes: readonly StepChange[] },
 ): Promise<void> {
-  const { apply, projectId, change } = at
-  const { number, state, reason, waitsFor, begunAtMs } = change
-  await tx
-    .updateTable('applyStep')
-    .set({
-      state,
-      reason: reason === null ? null : JSON.stringify(reason),
-      waitsFor,
-      begunAtMs,
-    })
-    .where('operationId', '=', apply.operationId)
-    .where('number', '=', number)
-    .where('state', 'in', ['pending', 'running'])
-    .execute()
-  if (change.owns !== null) {
-    const { id, kind } = change.owns
-    const { manifestId } = apply
+  const { apply, projectId, changes } = at
+  const { operationId, manifestId } = apply
+  const rows = changes.map(({ number, state, reason, waitsFor, begunAtMs }) => ({
+    number,
+    state,
+    reason,
+    waits_for: waitsFor,
+    begun_at_ms: begunAtMs,
+  }))
+  await sql`
+    update apply_step s set state = c.state, reason = c.reason, waits_for = c.waits_for, begun_at_ms = c.begun_at_ms
+    from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb)
+      as c (number integer, state text, reason jsonb, waits_for uuid, begun_at_ms bigint)
+    where s.operation_id = ${operationId} and s.number = c.number and s.state in ('pending', 'running')`.execute(
+    tx,
+  )
+  const owned = new Map(changes.flatMap(({ owns }) => (owns === null ? [] : [[owns.id, owns]])))
+  if (owned.size > 0)
     await tx
       .insertInto('applied')
-      .values({ id, projectId, manifestId, kind })
+      .values([...owned.values()].map(({ id, kind }) => ({ id, projectId, manifestId, kind })))
       .onConflict((conflict) => conflict.column('id').doUpdateSet({ manifestId }))
       .execute()
-    touched.touch('applied', id)
-  }
-  if (change.disowns !== null) {
-    await tx.deleteFrom('applied').where('id', '=', change.disowns).execute()
-    touched.touch('applied', change.disowns)
-  }
+  const disowned = changes.flatMap(({ disowns }) => (disowns === null ? [] : [disowns]))
+  if (disowned.length > 0) await tx.deleteFrom('applied').where('id', 'in', disowned).execute()
+  for (const id of [...owned.keys(), ...disowned]) touched.touch('applied', id)
 }
 
 const SWEPT_ROWS_MAX = 500

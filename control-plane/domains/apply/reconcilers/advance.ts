@@ -2,28 +2,25 @@ import type { Clock, OperationId } from '@nubo/base'
 import type { Reason } from '@nubo/contracts'
 import type { Database, Log } from '@nubo/runtime'
 import {
-  whileActing,
-  type CallAct,
   type Change,
   type OperationRow,
   type Recorder,
   type Tables,
   type World,
 } from '../../../world/index.ts'
-import type { Caller } from '../../identity/index.ts'
 import { endOperation, progressOperation } from '../../operations/index.ts'
-import { outcomeOfWait, runStep, type StepDeps, type StepResult } from '../run-step.ts'
-import { APPLY, progressOf, readySteps, standingOf } from '../steps.ts'
+import { outcomeOfWait, type StepDeps } from '../run-step.ts'
+import { APPLY, progressOf, standingOf } from '../steps.ts'
 import {
   readApply,
-  readBodies,
   readSteps,
-  recordStep,
+  recordSteps,
   sweepTraces,
   type ApplyRow,
   type StepChange,
   type StepRow,
 } from '../store.ts'
+import { STEPS_AT_ONCE_MAX, StepSlots, StepWork } from './step-work.ts'
 
 export interface AdvanceDeps extends StepDeps {
   readonly recorder: Recorder
@@ -34,11 +31,6 @@ export interface AdvanceDeps extends StepDeps {
 
 /** Applies that are worked on side by side; more wait their turn within the pass. */
 const APPLIES_AT_ONCE_MAX = 8
-/** Steps of one apply that are carried out at once, and that are waited for at once. */
-const STEPS_AT_ONCE_MAX = 8
-const STEPS_UNDER_WAY_MAX = 64
-/** What passes is waited for this long: an address rests 60 s. */
-const PASSING_TROUBLE_MAX_MS = 90_000
 /** An apply that is late says by itself what it has done, before its operation is ended for it. */
 const BEFORE_DEADLINE_MS = 10_000
 
@@ -48,10 +40,11 @@ const BEFORE_DEADLINE_MS = 10_000
  */
 export async function advanceApplies(deps: AdvanceDeps): Promise<void> {
   const open = deps.world.operation.by('open', APPLY).toSorted((a, b) => (a.id < b.id ? -1 : 1))
+  const slots = new StepSlots(STEPS_AT_ONCE_MAX)
   const lane = async (): Promise<void> => {
     for (let next = open.shift(); next !== undefined; next = open.shift()) {
       const { id } = next
-      await advance(deps, next).catch((error: unknown) =>
+      await advance(deps, next, slots).catch((error: unknown) =>
         deps.log.warn('an apply does not go on; it is tried again', { operationId: id, error }),
       )
     }
@@ -59,115 +52,31 @@ export async function advanceApplies(deps: AdvanceDeps): Promise<void> {
   await Promise.all(Array.from({ length: APPLIES_AT_ONCE_MAX }, lane))
 }
 
-async function advance(deps: AdvanceDeps, operation: OperationRow): Promise<void> {
+async function advance(
+  deps: AdvanceDeps,
+  operation: OperationRow,
+  slots: StepSlots,
+): Promise<void> {
   const { world, database } = deps
   const apply = await readApply(database, operation.id)
   if (apply === undefined) return
   let steps: readonly StepRow[] = await readSteps(database, operation.id)
-  steps = await recordAll(deps, {
-    operation,
-    apply,
-    steps,
-    changes: endedWaits(deps, steps),
-  })
-  // A step that waits for something that passes is not tried twice in one pass.
-  const tried = new Set<number>()
+  const work = new StepWork(deps, { operation, apply, slots })
   for (;;) {
-    if (world.operation.get(operation.id)?.endedAtMs !== null) return
+    const isOpen = world.operation.get(operation.id)?.endedAtMs === null
     const standing = standingOf(steps)
+    const mayBegin = isOpen && standing.at === 'going' && !isLate(deps, operation)
+    // What some steps did is recorded while others are carried out.
+    const changes = [...(await work.go(mayBegin ? steps : [])), ...endedWaits(deps, steps)]
+    if (changes.length > 0) {
+      steps = await recordAll(deps, { operation, apply, steps, changes })
+      continue
+    }
+    work.throwIfFailed()
+    if (!isOpen) return
     if (standing.at !== 'going') return end(deps, operation, standing)
     if (isLate(deps, operation)) return endLate(deps, operation, steps)
-    const ready = readySteps(steps, STEPS_UNDER_WAY_MAX)
-      .filter(({ number }) => !tried.has(number))
-      .slice(0, STEPS_AT_ONCE_MAX)
-    if (ready.length === 0) return
-    for (const { number } of ready) tried.add(number)
-    const numbers = new Set(ready.map(({ number }) => number))
-    const batch = steps.filter(({ number }) => numbers.has(number))
-    const changes = await runAll(deps, { operation, apply, batch })
-    steps = await recordAll(deps, { operation, apply, steps, changes })
-  }
-}
-
-async function runAll(
-  deps: AdvanceDeps,
-  {
-    operation,
-    apply,
-    batch,
-  }: { operation: OperationRow; apply: ApplyRow; batch: readonly StepRow[] },
-): Promise<StepChange[]> {
-  const bodies = await readBodies(
-    deps.database,
-    operation.id,
-    batch.map(({ number }) => number),
-  )
-  const caller: Caller = {
-    tokenId: apply.tokenId,
-    tokenName: apply.tokenName,
-    accountId: apply.accountId,
-    role: apply.role,
-    project: operation.projectId ?? undefined,
-  }
-  return Promise.all(
-    batch.map(async (step) =>
-      changeOf(
-        deps,
-        step,
-        await whileActing(actOf(deps, { operation, caller, step }), () =>
-          runStep(deps, caller, step, bodies.get(step.number)),
-        ),
-      ),
-    ),
-  )
-}
-
-/** A step is done in the name of whoever asked for the whole; the audit finds it by the id of the operation. */
-function actOf(
-  { world }: AdvanceDeps,
-  of: { operation: OperationRow; caller: Caller; step: StepRow },
-): CallAct {
-  const { operation, caller, step } = of
-  const { tokenId, tokenName, accountId } = caller
-  return {
-    by: 'call',
-    actor: world.account.get(accountId)?.name ?? tokenName,
-    tokenId,
-    accountId,
-    projectId: operation.projectId,
-    requestId: operation.id,
-    call: 'applyCreate',
-    resourceKind: step.kind,
-    resource: step.name,
-  }
-}
-
-function changeOf({ clock }: AdvanceDeps, step: StepRow, result: StepResult): StepChange {
-  const { number, kind } = step
-  const nowMs = clock.nowMs()
-  const begunAtMs = step.begunAtMs ?? nowMs
-  const change = { number, begunAtMs, reason: null, waitsFor: null, owns: null, disowns: null }
-  switch (result.at) {
-    case 'done': {
-      const { id } = result
-      return { ...change, state: 'done', owns: id === null ? null : { id, kind } }
-    }
-    case 'running': {
-      const { id, waitsFor } = result
-      // It is ours from the moment that it is there, so that a later apply can prune what this one began.
-      return {
-        ...change,
-        state: 'running',
-        waitsFor,
-        owns: step.action === 'remove' ? null : { id, kind },
-      }
-    }
-    case 'failed':
-      return { ...change, state: 'failed', reason: result.reason }
-    case 'again': {
-      const isOver = nowMs - begunAtMs > PASSING_TROUBLE_MAX_MS
-      return { ...change, state: isOver ? 'failed' : 'pending', reason: result.reason }
-    }
+    return
   }
 }
 
@@ -216,7 +125,7 @@ async function recordAll(
     return { ...step, state, reason, waitsFor, begunAtMs }
   })
   await recorder.write(async (tx, touched) => {
-    for (const change of changes) await recordStep(tx, touched, { apply, projectId, change })
+    await recordSteps(tx, touched, { apply, projectId, changes })
     await progressOperation(tx, touched, {
       id: operation.id,
       progress: progressOf(steps),
