@@ -256,7 +256,7 @@ export const setRoutes = {
     method: 'PUT',
     path: '/v1/sets/:id',
     summary:
-      'Makes a set as described, in place: containers whose programs or limits change start anew on its host. With If-Match (the generation that was read) it refuses if the set changed meanwhile.',
+      'Makes a set as described, in place: containers whose programs or limits change start anew on its host, once its images are there. With If-Match (the generation that was read) it refuses if the set changed meanwhile.',
     access: 'member',
     params: idParams,
     query: z.strictObject(inProject),

@@ -201,6 +201,48 @@ describe('a set that is made anew', () => {
     assert.deepEqual(steps(plan({ found: ended, spec: { hash: 'other' } })), ['remove'])
   })
 
+  test('only once its images are here: what runs goes on while they come, or cannot', () => {
+    const story = new Story({ spec: { hash: 'other' }, wanted: testSet({ generation: 2 }) })
+    const up = foundSet([foundContainer()])
+    const fetch = story.at(0, up, { image: () => ({ at: 'unknown' }) })
+    assert.deepEqual(fetch.actions, [{ do: 'ensure-image', image: testImage }])
+    const pulling = story.at(1, up, { image: () => ({ at: 'pulling', progress: '3 of 9 MiB' }) })
+    assert.deepEqual(pulling.actions, [])
+    assert.deepEqual(
+      [reportOf(pulling).state, reportOf(pulling).progress, reportOf(pulling).generation],
+      ['pulling', '3 of 9 MiB; what ran before the change runs on', 2],
+    )
+    assert.equal(reportOf(pulling).containers[0]?.state, 'running')
+    const image = () =>
+      ({ at: 'failed', reason: { code: 'IMAGE_PULL_FAILED', text: 'no' }, retryAtMs: 500 }) as const
+    const failed = story.at(2, up, { image })
+    assert.deepEqual(failed.actions, [])
+    assert.equal(failed.wakeAtMs, 500)
+    assert.equal(reportOf(failed).state, 'degraded')
+    assert.deepEqual(reportOf(failed).reason, {
+      code: 'IMAGE_PULL_FAILED',
+      text: 'no (what ran before the change runs on)',
+    })
+    assert.deepEqual(steps(story.at(500, up, { image })), ['ensure-image'])
+    assert.deepEqual(steps(story.at(501, up)), ['stop-container main'])
+    // Wanted as it was before: nothing is done to what runs.
+    const back = new Story()
+    assert.deepEqual(steps(back.at(0, up, { image })), [])
+    assert.equal(reportOf(back.at(1, up, { image })).state, 'running')
+  })
+
+  test('at once where nothing is lost by it: an earlier placement, or one of which nothing runs', () => {
+    const image = () => ({ at: 'unknown' }) as const
+    const stale = plan({
+      found: foundSet([foundContainer()]),
+      wanted: testSet({ epoch: 2 }),
+      image,
+    })
+    assert.deepEqual(steps(stale), ['stop-container main'])
+    const ended = plan({ found: foundSet([exited(1)]), spec: { hash: 'other' }, image })
+    assert.deepEqual(steps(ended), ['remove'])
+  })
+
   test('never for an older placement than the host runs', () => {
     const result = plan({ found: foundSet([foundContainer()], { epoch: 2 }) })
     assert.deepEqual(result.actions, [])

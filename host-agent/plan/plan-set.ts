@@ -250,11 +250,13 @@ function planRunning(situation: SetSituation, wanted: WantedSet, before: SetMemo
   const mustRemake =
     found !== null &&
     (found.pause === 'exited' || found.pause === 'absent' || isOutdated(situation, wanted))
+  const isKept = mustRemake && isKeptMeanwhile(situation, wanted)
   const isPaused = memory.setback !== null && nowMs < memory.setback.notBeforeMs
   const views = judgeContainers({ wanted, found, memory, nowMs })
   const actions: SetAction[] = []
   if (!isPaused) {
-    if (mustRemake) actions.push(...removalSteps(situation, found))
+    if (isKept) actions.push(...imageSteps(situation, wanted.containers))
+    else if (mustRemake) actions.push(...removalSteps(situation, found))
     else actions.push(...startSteps(situation, wanted, views))
   }
   memory = withoutPassedSetback(memory, actions, nowMs)
@@ -271,15 +273,60 @@ function planRunning(situation: SetSituation, wanted: WantedSet, before: SetMemo
     report: reportOf({
       wanted,
       views,
-      ...stateOfRunning({
-        situation,
-        views,
-        obstacle,
-        mustRemake,
-        isSetback: memory.setback !== null,
-      }),
+      ...(isKept
+        ? stateOfKept(obstacle)
+        : stateOfRunning({
+            situation,
+            views,
+            obstacle,
+            mustRemake,
+            isSetback: memory.setback !== null,
+          })),
     }),
   }
+}
+
+/**
+ * What runs of the specification before goes on until every image of the new one is here: one that cannot be fetched
+ * must not take the set down. Of an earlier placement nothing is kept: its twin may run.
+ */
+function isKeptMeanwhile({ found, image }: SetSituation, wanted: WantedSet): boolean {
+  return (
+    found !== null &&
+    found.pause === 'running' &&
+    found.epoch === wanted.epoch &&
+    found.containers.some(({ state }) => state === 'running') &&
+    wanted.containers.some((container) => image(container.image.digest).at !== 'ready')
+  )
+}
+
+/** In the words of somebody who has just changed the set. */
+function stateOfKept(obstacle: Obstacle | null): Pick<Report, 'state' | 'progress' | 'reason'> {
+  const goesOn = 'what ran before the change runs on'
+  switch (obstacle?.is) {
+    case 'failure': {
+      const { code, text } = obstacle.reason
+      return { state: 'degraded', progress: '', reason: { code, text: `${text} (${goesOn})` } }
+    }
+    case 'pulling':
+    case undefined:
+      return {
+        state: 'pulling',
+        progress: `${obstacle?.progress || 'fetching images'}; ${goesOn}`,
+        reason: null,
+      }
+  }
+}
+
+/** Has these images fetched that are not known to be here, each when its time has come. */
+function imageSteps(situation: SetSituation, containers: readonly WantedContainer[]): SetAction[] {
+  const images = new Map(containers.map(({ image }) => [image.digest, image]))
+  return [...images.values()].flatMap((image): SetAction[] => {
+    const state = situation.image(image.digest)
+    const isDue =
+      state.at === 'unknown' || (state.at === 'failed' && situation.nowMs >= state.retryAtMs)
+    return isDue ? [{ do: 'ensure-image', image }] : []
+  })
 }
 
 function imageRetryAtMs(situation: SetSituation, digest: string): number {
@@ -297,12 +344,7 @@ function startSteps(
   const needed = wanted.containers.filter(
     ({ name }) => views.find((view) => view.name === name)?.needs === 'start',
   )
-  const images = new Map(needed.map(({ image }) => [image.digest, image]))
-  for (const image of images.values()) {
-    const state = situation.image(image.digest)
-    if (state.at === 'unknown' || (state.at === 'failed' && nowMs >= state.retryAtMs))
-      actions.push({ do: 'ensure-image', image })
-  }
+  actions.push(...imageSteps(situation, needed))
   const first = needed.filter(({ index }) => index === firstUnsatisfiedIndex(wanted, views))
   const areImagesReady = first.every(({ image }) => situation.image(image.digest).at === 'ready')
   if (found === null || found.pause === 'incomplete') {

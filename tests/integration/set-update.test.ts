@@ -133,6 +133,42 @@ test('a set is changed in place', async (t) => {
     assert.equal((await member.setShow({ params })).containers[0]?.image, 'web')
   })
 
+  await t.test(
+    'an image that cannot be fetched takes nothing down, and is tried again',
+    async () => {
+      const three = await importRootfs(member, 'web-3', 'three')
+      const { absentImages } = host.simulated.setHost
+      absentImages.add(three.digest)
+      const was = await waitSet(member, 'web', ({ state }) => state === 'running')
+      const body = web({}, { image: 'web-3' })
+      const ended = await member.waitOperation((await member.setUpdate({ params, body })).id)
+      assert.equal(ended.state, 'failed')
+      assert.equal(ended.reason?.code, 'IMAGE_PULL_FAILED')
+      assert.match(ended.reason?.text ?? '', /what ran before the change runs on.*goes on trying/)
+      const kept = await waitSet(member, 'web', ({ state }) => state === 'degraded')
+      assert.equal(kept.reason?.code, 'IMAGE_PULL_FAILED')
+      assert.equal(kept.containers[0]?.state, 'running')
+      assert.equal(kept.containers[0]?.startedAtMs, was.containers[0]?.startedAtMs)
+      const manifest = {
+        name: 'm',
+        images: [{ name: 'web-3' }],
+        networks: [],
+        subnets: [],
+        sets: [web({}, { image: 'web-3', env: { MODE: 'c' } })],
+      }
+      const applied = await member.waitOperation(
+        (await member.applyCreate({ body: { manifest } })).id,
+      )
+      assert.equal(applied.state, 'failed')
+      assert.match(applied.reason?.text ?? '', /set web: .*runs on/)
+      absentImages.delete(three.digest)
+      const now = await waitSet(member, 'web', ({ state }) => state === 'running')
+      assert.equal(now.containers[0]?.image, 'web-3')
+      assert.ok((now.containers[0]?.startedAtMs ?? 0) > (was.containers[0]?.startedAtMs ?? 0))
+      await done(member, await member.setUpdate({ params, body: web() }))
+    },
+  )
+
   await t.test('a stopped set is changed and stays stopped', async () => {
     await done(member, await member.setStop({ params }))
     await done(member, await member.setUpdate({ params, body: web({}, { env: { MODE: 'b' } }) }))

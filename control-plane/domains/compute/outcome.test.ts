@@ -96,4 +96,10 @@ test('a start fails when the host says so, or when containers keep ending', () =
       .at,
     'failed',
   )
+  // It runs on as it was, but the change that was asked for cannot be made.
+  const noImage = { code: 'IMAGE_PULL_FAILED', text: 'no such image' }
+  assert.equal(
+    outcomeOf(operation('set.update'), found('degraded', { reason: noImage })).at,
+    'failed',
+  )
 })

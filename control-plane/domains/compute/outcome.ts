@@ -43,7 +43,8 @@ function outcomeOfStart(found: FoundSet, progress: string): Outcome {
   )
   if (
     found.reason !== null &&
-    (found.state === 'failed' || (found.state === 'degraded' && isLooping))
+    (found.state === 'failed' ||
+      (found.state === 'degraded' && (isLooping || found.reason.code === 'IMAGE_PULL_FAILED')))
   ) {
     const reason = {
       code: found.reason.code,
