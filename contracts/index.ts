@@ -24,6 +24,7 @@ export { type AuditEntry } from './public/audit.ts'
 export { quotaResource, type Quota, type QuotaResource } from './public/quota.ts'
 export {
   type Brake,
+  hostRemarks,
   type Host,
   type HostFence,
   type HostInventory,

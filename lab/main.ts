@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util'
 import { formatDurationMs, PlatformError } from '@nubo/base'
 import { createLab, demonstrate, type DemoResult, type Lab, type LabStatus } from './index.ts'
+import { statusText } from './status-text.ts'
 import { errorText, painter, ProgressPrinter, table } from './terminal.ts'
 
 const usage = `Usage:
@@ -129,37 +130,7 @@ async function status(lab: Lab, words: readonly string[]): Promise<number> {
     process.stdout.write(`${JSON.stringify(found, null, 2)}\n`)
     return 0
   }
-  const engines = Object.entries(found.engines).map(([name, version]) => `${name} ${version}`)
-  process.stdout
-    .write(`Nubo ${found.version} in ${found.home}${found.busyWith === null ? '' : ` (busy: ${found.busyWith})`}
-  API       ${found.api.join('  ')}
-  registry  ${found.registry}
-  engines   ${engines.join(', ')}
-
-${table(
-  ['HOST', 'POWER', 'STATE', 'SETS', 'RACK', 'MANAGEMENT', 'TUNNELS', 'CUT', 'NAMESPACE'],
-  found.hosts.map((host) => [
-    host.name,
-    host.power,
-    host.state ?? '?',
-    host.sets === null ? '?' : String(host.sets),
-    host.rack,
-    host.managementAddress,
-    host.vtepAddress,
-    host.cutCables.join(' '),
-    host.namespace,
-  ]),
-)}
-${table(
-  ['PROCESS', 'STATE', 'PID', 'RESTARTS', ''],
-  found.processes.map((one) => [
-    one.name,
-    one.state,
-    String(one.pid ?? ''),
-    String(one.restarts),
-    one.reason ?? '',
-  ]),
-)}`)
+  process.stdout.write(statusText(found, Date.now()))
   return 0
 }
 

@@ -1,4 +1,5 @@
 /** What a lab tells about itself. The schema is the contract between the supervisor, `nubo status` and tests. */
+import { hostRemarks, type Host } from '@nubo/contracts'
 import { run, type Argv } from '@nubo/runtime'
 import { z } from 'zod'
 import { ownVersion } from './checkout.ts'
@@ -31,6 +32,16 @@ const hostStatus = z.object({
   /** What the control plane says of it; null if it was not asked or does not answer. */
   state: z.string().nullable(),
   sets: z.int().nullable(),
+  /** What else it says: 'blocked', 'draining', 'maintenance' …; and why the host is not in service. */
+  remarks: z.array(z.string()).default([]),
+  reason: z.string().nullable().default(null),
+})
+
+const brakeStatus = z.object({
+  name: z.string(),
+  hosts: z.array(z.string()),
+  text: z.string(),
+  sinceMs: z.number(),
 })
 
 export const labStatus = z.object({
@@ -44,6 +55,8 @@ export const labStatus = z.object({
   registry: z.string(),
   processes: z.array(processStatus),
   hosts: z.array(hostStatus),
+  /** Why nothing is fenced now; empty while something may be, null if the control plane does not answer. */
+  brakes: z.array(brakeStatus).nullable().default(null),
   /** Engine → version. */
   engines: z.record(z.string(), z.string()),
 })
@@ -57,7 +70,7 @@ export async function readStatus(
   home: LabHome,
   engines: Record<string, string>,
 ): Promise<LabStatus> {
-  const known = await hostsOfControlPlane(cloud)
+  const known = await askControlPlane(cloud)
   return {
     version: ownVersion(),
     home: home.folder,
@@ -83,9 +96,9 @@ export async function readStatus(
       vtepAddress: machine.vtepAddress,
       namespace: cloud.underlay.namespaceOf(record.name),
       cutCables: [...machine.cutCables],
-      state: known.get(record.name)?.state ?? null,
-      sets: known.get(record.name)?.sets ?? null,
+      ...(known?.hosts.get(record.name) ?? { state: null, sets: null, remarks: [], reason: null }),
     })),
+    brakes: known?.brakes ?? null,
     engines,
   }
 }
@@ -120,16 +133,37 @@ function programStatus(
   }
 }
 
-async function hostsOfControlPlane(
+type KnownHost = Pick<LabStatus['hosts'][number], 'state' | 'sets' | 'remarks' | 'reason'>
+
+/** Undefined if it does not answer: the status says what it knows, and that shows as null. */
+async function askControlPlane(
   cloud: Cloud,
-): Promise<Map<string, { state: string; sets: number }>> {
-  if (!cloud.control.servers.some((server) => server.state.at === 'running')) return new Map()
+): Promise<{ hosts: Map<string, KnownHost>; brakes: LabStatus['brakes'] } | undefined> {
+  if (!cloud.control.servers.some((server) => server.state.at === 'running')) return undefined
+  const within = { timeoutMs: CONTROL_PLANE_TIMEOUT_MS }
+  const client = cloud.client()
   try {
-    const { items } = await cloud.client().hostList({}, { timeoutMs: CONTROL_PLANE_TIMEOUT_MS })
-    return new Map(items.map((host) => [host.name, { state: host.state, sets: host.sets }]))
+    const [hosts, brakes] = await Promise.all([
+      client.hostList({}, within),
+      client.brakeList({}, within),
+    ])
+    return {
+      hosts: new Map(hosts.items.map((host) => [host.name, knownHost(host)])),
+      brakes: brakes.items.map(({ name, hosts: lost, reason, since }) => ({
+        name,
+        hosts: lost,
+        text: reason.text,
+        sinceMs: since,
+      })),
+    }
   } catch {
-    return new Map() // the status says what it knows; that the servers do not answer shows as null
+    return undefined
   }
+}
+
+function knownHost(host: Host): KnownHost {
+  const { state, sets } = host
+  return { state, sets, remarks: hostRemarks(host), reason: host.reason?.text ?? null }
 }
 
 const engineCommands: Readonly<Record<string, Argv>> = {

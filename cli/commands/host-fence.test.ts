@@ -20,6 +20,9 @@ const powerAsked: unknown[] = []
 const lost: Host = {
   ...sampleHost,
   state: 'unreachable',
+  cordoned: true,
+  maintenance: true,
+  drain: { operationId: sampleId(41) },
   fence: {
     step: 'held',
     text: 'The brake holds.',
@@ -72,9 +75,10 @@ function nubo(...args: string[]): Promise<Finished> {
 
 test('a lost host shows its signs, and the list tells of the brake', async () => {
   const listed = await nubo('host', 'ls')
-  assert.match(listed.stdout, /unreachable/)
+  assert.match(listed.stdout, /unreachable, held, cordoned, draining, maintenance/)
   assert.match(listed.stderr, /BRAKE since .*: 2 of 3 hosts of zone zone-1 were lost\./)
   const shown = (await nubo('host', 'show', 'host-1')).stdout
+  assert.match(shown, /takes no new instances, draining \(nubo operation show .*\), in maintenance/)
   assert.match(shown, /FENCING\n.*step +held/)
   assert.match(shown, /neighbour host-2 +hears it: lease ended, 0 sets running/)
 })

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { formatBytes, formatCpuMillis } from '@nubo/base'
-import type { Host } from '@nubo/contracts'
+import { hostRemarks, type Host } from '@nubo/contracts'
 import type { CommandContext, ListShape } from '../context.ts'
 import { atOnce, changeEach } from '../follow.ts'
 import { paintState } from '../output/colour.ts'
@@ -96,10 +96,8 @@ function collectRole(text: string, before: Role[] = []): Role[] {
   return [...before, text as Role]
 }
 
-function stateText({ state, cordoned, maintenance }: Host): string {
-  return [state, cordoned ? 'cordoned' : '', maintenance ? 'maintenance' : '']
-    .filter((word) => word !== '')
-    .join(', ')
+function stateText(host: Host): string {
+  return [host.state, ...hostRemarks(host)].join(', ')
 }
 
 /** '0.5 / 4': taken of what instances may take. */
@@ -142,7 +140,7 @@ function shape({ surroundings: { stdout, clock } }: CommandContext): ListShape<H
 function details(context: CommandContext, one: Host): string {
   const { stdout, clock } = context.surroundings
   const { inventory, capacity, reserve } = one
-  const title = `${one.name}  ${paintState(one.state, stdout)} since ${age(clock, one.since)}${one.maintenance ? ', in maintenance (never fenced by itself)' : ''}${one.cordoned ? ', takes no new instances' : ''}\n`
+  const title = `${one.name}  ${paintState(one.state, stdout)} since ${age(clock, one.since)}${titleRemarks(one)}\n`
   const fields = renderFields([
     ['reason', one.reason === null ? null : `${one.reason.text} (${one.reason.code})`],
     ['id', one.id],
@@ -173,6 +171,14 @@ function details(context: CommandContext, one: Host): string {
   ])
   const machine = inventory === null ? '' : machineText(inventory)
   return title + fields + fenceText(context, one) + machine
+}
+
+function titleRemarks(one: Host): string {
+  return [
+    one.cordoned ? ', takes no new instances' : '',
+    one.drain === null ? '' : `, draining (nubo operation show ${one.drain.operationId})`,
+    one.maintenance ? ', in maintenance (never fenced by itself)' : '',
+  ].join('')
 }
 
 function machineText(inventory: NonNullable<Host['inventory']>): string {

@@ -191,6 +191,7 @@ export const sampleHost: Host = {
   since: SAMPLE_TIME_MS,
   cordoned: false,
   maintenance: false,
+  drain: null,
   fence: null,
   power: null,
   stopsWithinMs: 8_000,

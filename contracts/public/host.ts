@@ -115,6 +115,8 @@ export const host = z
     cordoned: z.boolean(),
     /** Somebody works on it: it takes no instances, and is never fenced without an operator's word. */
     maintenance: z.boolean().default(false),
+    /** Its sets are being moved away; the operation tells how far it is. */
+    drain: z.object({ operationId: id }).nullable().default(null),
     /** Null while it is in service. */
     fence: hostFence.nullable().default(null),
     power: hostPower.nullable().default(null),
@@ -133,6 +135,20 @@ export const host = z
   })
   .meta({ id: 'Host' })
 export type Host = z.infer<typeof host>
+
+/**
+ * What there is to say of a host besides its state, in words: what is done about one that was lost (where its state does
+ * not say so), that it takes nothing new, is being emptied, or is worked on.
+ */
+export function hostRemarks(host: Host): string[] {
+  const step = host.fence?.step
+  return [
+    ...(step === undefined || step === host.state ? [] : [step]),
+    ...(host.cordoned ? ['cordoned'] : []),
+    ...(host.drain === null ? [] : ['draining']),
+    ...(host.maintenance ? ['maintenance'] : []),
+  ]
+}
 
 export const hostPowerState = z
   .object({

@@ -102,6 +102,7 @@ test('all sets of a host move, with their addresses and higher epochs, never twi
   assert.deepEqual(running(host('a')), [])
   const found = await operator.hostShow({ params: { id: 'a' } })
   assert.deepEqual([found.cordoned, found.maintenance, found.sets], [true, false, 0])
+  assert.equal(found.drain, null)
 
   // Pinned to it: it cannot move, and nobody stops it.
   await uncordon('a')
@@ -164,6 +165,8 @@ test('a set that takes its time to stop is told of; cancelled half-way, it still
   assert.match(told.progress, /^0 of 6 moved; w1 stops on a \(0 s; .*killed after 10 s\)/)
   const stopping = await waitSet(member, 'w1', ({ state }) => state === 'stopping')
   assert.equal(stopping.epoch, 1)
+  const draining = await operator.hostShow({ params: { id: 'a' } })
+  assert.deepEqual(draining.drain, { operationId: begun.id })
   const cancelled = await operator.operationCancel({ params: { id: begun.id } })
   assert.equal(cancelled.state, 'cancelled')
   assert.match(cancelled.reason?.text ?? '', /No further set moves.*Host a stays cordoned/)

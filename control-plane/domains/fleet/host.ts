@@ -26,6 +26,7 @@ export function hostView(world: WorldReader, row: HostRow): Host {
     since: row.sinceMs,
     cordoned: row.cordoned,
     maintenance: row.maintenance,
+    drain: openDrain(world, row),
     fence: row.fence,
     power: row.power,
     stopsWithinMs: row.stopsWithinMs,
@@ -39,6 +40,14 @@ export function hostView(world: WorldReader, row: HostRow): Host {
     serverName: row.serverName,
     createdAtMs: row.createdAtMs,
   }
+}
+
+/** The row keeps the last one; it counts while its operation is open. */
+function openDrain(world: WorldReader, { drain }: HostRow): Host['drain'] {
+  const operation = world.operation.get(drain?.operationId)
+  return operation === undefined || operation.endedAtMs !== null
+    ? null
+    : { operationId: operation.id }
 }
 
 export function brakeView(row: BrakeRow): Brake {
