@@ -186,6 +186,8 @@ export interface SetPlacement {
   readonly rejected: readonly { readonly host: string; readonly reason: string }[]
   /** All other hosts by reason; absent in rows of servers that kept every reason. */
   readonly counts?: readonly { readonly reason: string; readonly hosts: number }[]
+  /** While it waits after a move: where room is held for it. The next decision, whatever it is, ends that. */
+  readonly heldOn?: HostId
 }
 
 export interface SetTable {
@@ -217,6 +219,8 @@ export interface SetLeaving {
   readonly revision: number
   readonly sinceMs: number
   readonly reason: string
+  /** Where room is held for it until it is placed; absent in rows of servers that held none. */
+  readonly toHostId?: HostId
 }
 
 /** Why a set left the host that it was on before. */

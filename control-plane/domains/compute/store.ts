@@ -269,7 +269,8 @@ export async function releaseSets(
     .updateTable('set')
     .set({
       hostId: null,
-      placement: JSON.stringify(placement),
+      // What was held for a move is held until it is placed.
+      placement: sql`${JSON.stringify(placement)}::jsonb || jsonb_strip_nulls(jsonb_build_object('heldOn', leaving->'toHostId'))`,
       moved: sql`jsonb_build_object('fromHost', ${host.name}::text, 'fromEpoch', epoch, 'atMs', ${atMs}::bigint, 'reason', ${reason.text}::text)`,
       leaving: null,
     })
@@ -296,24 +297,33 @@ export interface MovesBegun {
   readonly hostId: HostId
   /** Nothing begins unless it is still open. */
   readonly operationId: OperationId
-  readonly setIds: readonly SetId[]
+  readonly moves: readonly Move[]
   readonly reason: string
   readonly atMs: number
+}
+
+/** `toHostId`: where room is held for the set. */
+export interface Move {
+  readonly setId: SetId
+  readonly toHostId: HostId | undefined
 }
 
 /**
  * Takes sets out of the slice of their host, which ends them. Sets that left, are removed or were pinned meanwhile are
  * left out. Nothing happens if the host is lost, fenced or takes new sets again, or the operation has ended.
  */
-export async function beginMoves(tx: Tx, touched: Touched, moves: MovesBegun): Promise<void> {
-  const { hostId, setIds, reason, atMs } = moves
+export async function beginMoves(tx: Tx, touched: Touched, begun: MovesBegun): Promise<void> {
+  const { hostId, moves, reason, atMs } = begun
   const host = await lockHost(tx, hostId)
   if (host === undefined || !canStop(host) || !host.cordoned) return
-  const rows = await lockSets(tx, setIds)
+  const rows = await lockSets(
+    tx,
+    moves.map(({ setId }) => setId),
+  )
   const operation = await tx
     .selectFrom('operation')
     .select('endedAtMs')
-    .where('id', '=', moves.operationId)
+    .where('id', '=', begun.operationId)
     .forShare()
     .executeTakeFirst()
   if (operation?.endedAtMs !== null) return
@@ -334,11 +344,11 @@ export async function beginMoves(tx: Tx, touched: Touched, moves: MovesBegun): P
     .forNoKeyUpdate()
     .executeTakeFirstOrThrow()
   const leaving: SetLeaving = { revision: Number(value) + 1, sinceMs: atMs, reason }
-  await tx
-    .updateTable('set')
-    .set({ leaving: JSON.stringify(leaving) })
-    .where('id', 'in', ids)
-    .execute()
+  const targets = new Map(moves.map(({ setId, toHostId }) => [setId, toHostId]))
+  await sql`
+    update set as s set leaving = c.leaving::jsonb
+    from unnest(${ids}::uuid[], ${jsonLines(ids.map((id) => JSON.stringify({ ...leaving, toHostId: targets.get(id) })))})
+      as c (id, leaving) where s.id = c.id`.execute(tx)
   for (const id of ids) touched.touch('set', id)
 }
 

@@ -16,7 +16,7 @@ export class WorldLedger extends Ledger {
     super(options)
     this.#world = world
     for (const host of world.host.values()) this.putHost(factsOf(host))
-    for (const set of world.set.values()) this.putSet(takenBy(set))
+    for (const set of world.set.values()) this.sync(set.id)
     this.#unsubscribe = world.subscribe(({ changes }) => {
       for (const { kind, id } of changes) {
         if (kind === 'set') this.sync(id)
@@ -29,11 +29,28 @@ export class WorldLedger extends Ledger {
     this.#unsubscribe()
   }
 
-  /** The set is where the world says. */
+  /** The set is where the world says, and so is the room that is held for it. */
   sync(setId: string): void {
     const set = this.#world.set.get(setId)
     if (set === undefined) this.removeSet(setId)
     else this.putSet(takenBy(set))
+    const heldOn = set === undefined ? undefined : heldFor(set)
+    if (set === undefined || heldOn === undefined) this.removeSet(holdOf(setId))
+    else this.hold(set, heldOn)
+  }
+
+  /** Holds room for a set that leaves its host, so that no other takes it meanwhile. `sync` ends what no row knows of. */
+  hold(set: SetRow, hostId: HostId): void {
+    this.putSet({ ...takenBy(set), id: holdOf(set.id), hostId })
+  }
+
+  /** What is held for the set is its own to take; `sync` brings it back. */
+  letGo(setId: string): void {
+    this.removeSet(holdOf(setId))
+  }
+
+  override without<Value>(id: string, look: () => Value): Value {
+    return super.without(id, () => super.without(holdOf(id), look))
   }
 
   #syncHost(id: string): void {
@@ -42,6 +59,16 @@ export class WorldLedger extends Ledger {
     // proof: the id of a row of kind host
     else this.removeHost(id as HostId)
   }
+}
+
+/** Under an id that no set has. */
+function holdOf(setId: string): string {
+  return `${setId} (held)`
+}
+
+function heldFor({ hostId, wanted, leaving, placement }: SetRow): HostId | undefined {
+  if (wanted === 'removed') return undefined
+  return hostId === null ? placement?.heldOn : leaving?.toHostId
 }
 
 /** What placement needs to know of a host. */

@@ -8,6 +8,7 @@ import { WorldLedger } from '../../placement/index.ts'
 import { joinHost, openServers, placeSet, type TestServer } from '../../fleet/testing/region.ts'
 import { isLeaving, type HostRow, type SetRow } from '../../../world/index.ts'
 import { createHostDrains } from '../host-drains.ts'
+import { removeSetRows } from '../removal.ts'
 import { createFoundRecorder } from '../reports.ts'
 import { drainHosts } from './drain.ts'
 import { releaseFrom } from './evacuate.ts'
@@ -221,4 +222,46 @@ test('a host in maintenance takes nothing, even if somebody uncordons it; afterw
   assert.deepEqual([host.maintenance, host.cordoned], [false, false])
   await place()
   assert.equal(set('new').hostId, host.id)
+})
+
+test('the room that was chosen is held from the beginning of a move until the set is placed, or gone', async (context) => {
+  const { server, b, drains, pass, place, leaving, say, set } = await stage(context, 1)
+  const { recorder, database } = server
+  const { cpuMillis, memoryBytes } = set('a1')
+  await recorder.write(async (tx, touched) => {
+    const one = JSON.stringify({ cpuMillis, memoryBytes, diskBytes: 2 ** 40 })
+    await tx.updateTable('host').set({ capacity: one }).where('name', '=', 'b').execute()
+    touched.touch('host', b)
+  })
+  await drains.drain('a')
+  await pass()
+  assert.deepEqual([leaving(), set('a1').leaving?.toHostId], [['a1'], b])
+  await placeSet(server, { name: 'late', hostId: null })
+  await place()
+  assert.equal(set('late').hostId, null)
+  assert.match(set('late').placement?.reason?.text ?? '', /memory|cpu/)
+  await say('a1', 'absent')
+  assert.equal(set('a1').placement?.heldOn, b)
+  // Also for a leader that has just begun, and whichever of the two it comes to first.
+  await database.query
+    .updateTable('set')
+    .set({ priority: 1_000 })
+    .where('name', '=', 'late')
+    .execute()
+  await recorder.write(async (_tx, touched) => touched.touch('set', set('late').id))
+  const fresh = new WorldLedger(server.world, {
+    overcommit: { cpu: 4, memory: 1 },
+    reserveHosts: 0,
+  })
+  assert.equal(fresh.host(b)?.allocated.memoryBytes, memoryBytes)
+  fresh.stop()
+  await place()
+  assert.deepEqual([set('a1').hostId, set('late').hostId], [b, null])
+  assert.equal(set('a1').placement?.heldOn, undefined)
+  // One that is removed meanwhile holds nothing any more.
+  await recorder.write((tx, touched) =>
+    removeSetRows(tx, touched, { setIds: [set('a1').id], nowMs: server.clock.nowMs() }),
+  )
+  await place()
+  assert.equal(set('late').hostId, b)
 })

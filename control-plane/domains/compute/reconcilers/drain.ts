@@ -1,4 +1,4 @@
-import type { Clock, Random } from '@nubo/base'
+import type { Clock, HostId, Random } from '@nubo/base'
 import {
   isLeaving,
   type HostRow,
@@ -10,7 +10,7 @@ import {
 import { endOperation, progressOperation } from '../../operations/index.ts'
 import type { WorldLedger } from '../../placement/index.ts'
 import { decideDrain, drainKinds, type DrainSet, type DrainStep } from '../drain.ts'
-import { beginMoves } from '../store.ts'
+import { beginMoves, type Move } from '../store.ts'
 import { previewMoves } from './place.ts'
 
 export interface DrainLimits {
@@ -61,7 +61,7 @@ export async function drainHosts(deps: DrainDeps): Promise<void> {
       total: host.drain?.sets ?? here.length,
       slots,
       nowMs,
-      sets: [...here, ...placing].map((set) => drainSet(set, rooms.get(set.id))),
+      sets: [...here, ...placing].map((set) => drainSet(set, rooms.get(set.id)?.text)),
     })
     const progress = action.progress.slice(0, PROGRESS_CHARACTERS_MAX)
     const { id } = operation
@@ -74,17 +74,37 @@ export async function drainHosts(deps: DrainDeps): Promise<void> {
     }
     free -= action.begin.length
     if (action.begin.length === 0 && progress === operation.progress) continue
-    await recorder.write(async (tx, touched) => {
-      if (action.begin.length > 0)
-        await beginMoves(tx, touched, {
-          hostId: host.id,
-          operationId: id,
-          setIds: action.begin,
-          reason: `host ${host.name} is drained`,
-          atMs: nowMs,
-        })
-      await progressOperation(tx, touched, { id, progress, reason: null, atMs: nowMs })
-    })
+    const moves = action.begin.map((setId) => ({ setId, toHostId: rooms.get(setId)?.hostId }))
+    await holding(deps, moves, () =>
+      recorder.write(async (tx, touched) => {
+        if (moves.length > 0)
+          await beginMoves(tx, touched, {
+            hostId: host.id,
+            operationId: id,
+            moves,
+            reason: `host ${host.name} is drained`,
+            atMs: nowMs,
+          })
+        await progressOperation(tx, touched, { id, progress, reason: null, atMs: nowMs })
+      }),
+    )
+  }
+}
+
+/** From the choice on, so that the placer gives the room to nobody while the choice is being recorded. */
+async function holding(
+  { world, ledger }: DrainDeps,
+  moves: readonly Move[],
+  work: () => Promise<void>,
+): Promise<void> {
+  for (const { setId, toHostId } of moves) {
+    const set = world.set.get(setId)
+    if (set !== undefined && toHostId !== undefined) ledger.hold(set, toHostId)
+  }
+  try {
+    await work()
+  } finally {
+    for (const { setId } of moves) ledger.sync(setId)
   }
 }
 
@@ -116,8 +136,14 @@ function underWay({ here, placing }: Pick<Drain, 'here' | 'placing'>): number {
   return here.filter(isLeaving).length + placing.filter((set) => refusedText(set) === null).length
 }
 
-/** What is under way comes first: its room is no longer free. `null`: there is room; else why there is none. */
-function roomsFor(deps: DrainDeps, drains: readonly Drain[]): ReadonlyMap<string, string | null> {
+/** Where there is room for a set, or why there is none. */
+interface Room {
+  readonly hostId: HostId | undefined
+  readonly text: string | null
+}
+
+/** What is under way comes first: its room is no longer free. */
+function roomsFor(deps: DrainDeps, drains: readonly Drain[]): ReadonlyMap<string, Room> {
   const moving = drains.flatMap(({ here, placing }) => [...here.filter(isLeaving), ...placing])
   const waiting = drains
     .flatMap(({ here }) => here.filter((set) => mayMove(set)))
@@ -126,7 +152,9 @@ function roomsFor(deps: DrainDeps, drains: readonly Drain[]): ReadonlyMap<string
   return new Map(
     previews.map(({ set, hostId, placement }) => [
       set.id,
-      hostId === null ? (placement.reason?.text ?? 'no host can take it') : null,
+      hostId === null
+        ? { hostId: undefined, text: placement.reason?.text ?? 'no host can take it' }
+        : { hostId, text: null },
     ]),
   )
 }

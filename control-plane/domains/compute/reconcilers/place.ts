@@ -160,6 +160,8 @@ export function previewMoves(
   } finally {
     chooser.stop()
     for (const { id, placed } of before) {
+      // With what is held for it; then as it was, since the placer takes room before the world knows.
+      ledger.sync(id)
       ledger.removeSet(id)
       if (placed !== undefined) ledger.putSet(placed)
     }
@@ -185,6 +187,7 @@ function decide(
   chooser: Chooser,
   set: SetRow,
 ): Decision {
+  ledger.letGo(set.id)
   const choice = chooser.choose(askOf(set))
   const { rejected, counts } = choice
   if (!choice.found) return { set, hostId: null, placement: placementOfNone(choice) }
