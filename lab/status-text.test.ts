@@ -65,6 +65,6 @@ test('hosts that are blocked, fenced, draining or worked on are told with their 
     ],
   })
   assert.match(text, /h1 +unreachable, blocked: Nothing proves it\.\n/)
-  assert.match(text, /h2 +ready, cordoned, draining, maintenance: more: nubo host show h2\n/)
+  assert.match(text, /h2 +ready, cordoned, draining, maintenance; more: nubo host show h2\n/)
   assert.match(text, /h3 +on +\? +\?/)
 })

@@ -60,8 +60,8 @@ function attentionText({ hosts }: LabStatus): string {
   return hosts
     .filter(({ reason, remarks }) => reason !== null || remarks.length > 0)
     .map((host) => {
-      const why = host.reason ?? `more: nubo host show ${host.name}`
-      return `  ${host.name.padEnd(9)} ${stateText(host)}: ${why}\n`
+      const why = host.reason === null ? `; more: nubo host show ${host.name}` : `: ${host.reason}`
+      return `  ${host.name.padEnd(9)} ${stateText(host)}${why}\n`
     })
     .join('')
 }

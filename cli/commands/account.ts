@@ -1,8 +1,8 @@
 import type { Command } from 'commander'
 import type { Account } from '@nubo/contracts'
-import type { CommandContext, ListShape } from '../context.ts'
-import { atOnce, changeEach, createOrLook } from '../follow.ts'
-import { age } from '../output/values.ts'
+import type { CommandContext } from '../context.ts'
+import { createOrLook } from '../follow.ts'
+import { namedShape, removeEach } from './named.ts'
 
 export function defineAccount(account: Command, context: CommandContext): void {
   account
@@ -33,7 +33,10 @@ export function defineAccount(account: Command, context: CommandContext): void {
     .description('list accounts')
     .action(async () => {
       const client = await context.connect()
-      await context.printList(await client.listAll('accountList'), shape(context))
+      await context.printList(
+        await client.listAll('accountList'),
+        namedShape(context, 'There is no account. Make one: nubo account create NAME'),
+      )
     })
 
   account
@@ -42,23 +45,9 @@ export function defineAccount(account: Command, context: CommandContext): void {
     .argument('<account...>')
     .action(async (names: string[]) => {
       const client = await context.connect()
-      await changeEach(
-        context,
-        names,
-        atOnce((id) => client.accountRemove({ params: { id } })),
-        { nameOf: ({ name }) => name, text: ({ name }) => `account ${name} removed\n` },
-      )
+      await removeEach(context, names, {
+        noun: 'account',
+        remove: (id) => client.accountRemove({ params: { id } }),
+      })
     })
-}
-
-function shape({ surroundings: { clock } }: CommandContext): ListShape<Account> {
-  return {
-    columns: [
-      { header: 'NAME', value: ({ name }) => name },
-      { header: 'ID', value: ({ id }) => id, isWhole: true },
-      { header: 'AGE', value: ({ createdAtMs }) => age(clock, createdAtMs) },
-    ],
-    nameOf: ({ name }) => name,
-    empty: 'There is no account. Make one: nubo account create NAME',
-  }
 }

@@ -1,8 +1,8 @@
 import type { Command } from 'commander'
 import type { Project } from '@nubo/contracts'
-import type { CommandContext, ListShape } from '../context.ts'
-import { atOnce, changeEach, createOrLook } from '../follow.ts'
-import { age } from '../output/values.ts'
+import type { CommandContext } from '../context.ts'
+import { createOrLook } from '../follow.ts'
+import { namedShape, removeEach } from './named.ts'
 import { defineMember } from './project-member.ts'
 
 export function defineProject(project: Command, context: CommandContext): void {
@@ -38,7 +38,10 @@ export function defineProject(project: Command, context: CommandContext): void {
     .description('list the projects that this token may see')
     .action(async () => {
       const client = await context.connect()
-      await context.printList(await client.listAll('projectList'), shape(context))
+      await context.printList(
+        await client.listAll('projectList'),
+        namedShape(context, 'There is no project yet. Make one: nubo project create NAME'),
+      )
     })
 
   project
@@ -47,26 +50,9 @@ export function defineProject(project: Command, context: CommandContext): void {
     .argument('<project...>')
     .action(async (names: string[]) => {
       const client = await context.connect()
-      await changeEach(
-        context,
-        names,
-        atOnce((id) => client.projectRemove({ params: { id } })),
-        {
-          nameOf: ({ name }) => name,
-          text: ({ name }) => `project ${name} removed\n`,
-        },
-      )
+      await removeEach(context, names, {
+        noun: 'project',
+        remove: (id) => client.projectRemove({ params: { id } }),
+      })
     })
-}
-
-function shape({ surroundings: { clock } }: CommandContext): ListShape<Project> {
-  return {
-    columns: [
-      { header: 'NAME', value: ({ name }) => name },
-      { header: 'ID', value: ({ id }) => id, isWhole: true },
-      { header: 'AGE', value: ({ createdAtMs }) => age(clock, createdAtMs) },
-    ],
-    nameOf: ({ name }) => name,
-    empty: 'There is no project yet. Make one: nubo project create NAME',
-  }
 }

@@ -18,6 +18,7 @@ import {
 } from '../support/project.ts'
 import { refusal } from '../support/refusal.ts'
 import { TestRegion } from '../support/region.ts'
+import { openShop } from '../support/shop.ts'
 import { waitUntil } from '../support/wait.ts'
 
 function joinAnew(region: TestRegion, token: string) {
@@ -238,10 +239,8 @@ test('a host whose server stops goes on with the other one, and its sets do not 
 })
 
 test('a host that was powered off starts its local sets when it is powered on, with their addresses', async (t) => {
-  const region = await TestRegion.open(t)
-  const { member } = await makeProject(region, 'shop')
-  await makeNetwork(member, 'net')
-  await importRootfs(member, 'web')
+  const { region, shop } = await openShop(t)
+  const { member } = shop
   const host = await joinHost(region, { name: 'host-1' })
   await done(member, await member.setCreate({ body: setOf('web') }))
   const before = await waitSet(member, 'web', ({ state }) => state === 'running')

@@ -2,28 +2,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { joinHost } from '../support/hosts.ts'
-import {
-  done,
-  everywhere,
-  importRootfs,
-  makeNetwork,
-  makeProject,
-  setOf,
-} from '../support/project.ts'
+import { done, everywhere, setOf } from '../support/project.ts'
 import { refusal } from '../support/refusal.ts'
-import { TestRegion } from '../support/region.ts'
+import { openShop } from '../support/shop.ts'
 
 const SMALL_HOST = { cpuMillis: 1_000, memoryBytes: 2 ** 30, diskBytes: 2 ** 33 }
-
-/** A region with a project that has a network `net` and an image `web`. */
-async function openShop(context: Parameters<typeof TestRegion.open>[0]) {
-  const region = await TestRegion.open(context)
-  const shop = await makeProject(region, 'shop')
-  await makeNetwork(shop.member, 'net')
-  await importRootfs(shop.member, 'web')
-  await everywhere(region)
-  return { region, shop }
-}
 
 test('placement asked for without placing: where it would go, why nowhere else, and what is reserved: nothing', async (t) => {
   const { region, shop } = await openShop(t)

@@ -2,16 +2,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { joinHost } from '../support/hosts.ts'
-import {
-  done,
-  everywhere,
-  importRootfs,
-  makeNetwork,
-  makeProject,
-  waitSet,
-} from '../support/project.ts'
+import { done, everywhere, importRootfs, waitSet } from '../support/project.ts'
 import { refusal } from '../support/refusal.ts'
-import { TestRegion } from '../support/region.ts'
+import { openShop } from '../support/shop.ts'
 
 const SMALL_HOST = { cpuMillis: 1_000, memoryBytes: 2 ** 30, diskBytes: 2 ** 33 }
 const MIB = 2 ** 20
@@ -26,10 +19,7 @@ function web(change: object = {}, container: object = {}) {
 }
 
 test('a set is changed in place', async (t) => {
-  const region = await TestRegion.open(t)
-  const shop = await makeProject(region, 'shop')
-  await makeNetwork(shop.member, 'net')
-  await importRootfs(shop.member, 'web')
+  const { region, shop } = await openShop(t)
   await importRootfs(shop.member, 'web-2', 'two')
   await everywhere(region)
   const host = await joinHost(region, { name: 'host-1', capacity: SMALL_HOST })

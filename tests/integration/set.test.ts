@@ -2,30 +2,12 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { api } from '@nubo/contracts'
 import { joinHost } from '../support/hosts.ts'
-import {
-  done,
-  everywhere,
-  importRootfs,
-  makeNetwork,
-  makeProject,
-  setOf,
-  waitSet,
-} from '../support/project.ts'
+import { done, everywhere, importRootfs, setOf, waitSet } from '../support/project.ts'
 import { refusal } from '../support/refusal.ts'
-import { TestRegion } from '../support/region.ts'
+import { openShop } from '../support/shop.ts'
 import { waitUntil } from '../support/wait.ts'
 
 const SMALL_HOST = { cpuMillis: 1_000, memoryBytes: 2 ** 30, diskBytes: 2 ** 33 }
-
-/** A region with a project that has a network `net` and an image `web`. */
-async function openShop(context: Parameters<typeof TestRegion.open>[0]) {
-  const region = await TestRegion.open(context)
-  const shop = await makeProject(region, 'shop')
-  await makeNetwork(shop.member, 'net')
-  await importRootfs(shop.member, 'web')
-  await everywhere(region)
-  return { region, shop }
-}
 
 test('the life of a set, with calls on either server: created, shown, stopped, started, restarted, removed', async (t) => {
   const { region, shop } = await openShop(t)

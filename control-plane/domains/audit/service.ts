@@ -1,6 +1,6 @@
 import { isUuid, newId, type Clock, type PlatformError, type Random } from '@nubo/base'
 import type { AuditEntry, Route } from '@nubo/contracts'
-import type { Database, Log, RequestInput } from '@nubo/runtime'
+import type { Database, Log, RefusedCall, RequestInput } from '@nubo/runtime'
 import {
   whileActing,
   type CallAct,
@@ -33,17 +33,7 @@ export interface AuditDeps {
 }
 
 /** A call that ended with an error, as far as it came. */
-export interface Refusal {
-  readonly route: Route
-  readonly token: string | undefined
-  /** Undefined if it was refused before it was known who calls. */
-  readonly caller: Caller | undefined
-  readonly params: unknown
-  readonly query: unknown
-  readonly body: unknown
-  readonly requestId: string
-  readonly error: PlatformError
-}
+export type Refusal = RefusedCall<Caller>
 
 /** A request of a host that was refused. */
 export interface HostRefusal {

@@ -2,46 +2,15 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { newId, seededRandom, VirtualClock } from '@nubo/base'
-import type { HostRow, SetFoundRow, SetRow } from '../../world/index.ts'
+import type { SetFoundRow, SetRow } from '../../world/index.ts'
+import { plainHost } from '../../world/testing/plain-host.ts'
 import { standingOf } from './set-view.ts'
 
 const clock = new VirtualClock({ startMs: 1_000 })
 const random = seededRandom(2)
 const hostId = newId<'host'>(clock, random)
 
-const host: HostRow = {
-  id: hostId,
-  name: 'h1',
-  region: 'local',
-  zone: 'z',
-  rack: 'r',
-  roles: ['compute'],
-  labels: {},
-  state: 'ready',
-  reason: null,
-  sinceMs: 5,
-  cordoned: false,
-  inventory: null,
-  capacity: null,
-  reserve: null,
-  bootId: null,
-  vtepAddress: null,
-  underlayMtuBytes: null,
-  inviteSha256: null,
-  inviteExpiresAtMs: null,
-  certificateSerial: null,
-  serverName: null,
-  sessionId: null,
-  createdAtMs: 1,
-  stopsWithinMs: null,
-  probeAddress: null,
-  maintenance: false,
-  fence: null,
-  fenceAsked: null,
-  mustClean: false,
-  power: null,
-  drain: null,
-}
+const host = plainHost({ id: hostId, sinceMs: 5 })
 
 function set(change: Partial<SetRow> = {}): SetRow {
   return {

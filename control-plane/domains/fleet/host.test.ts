@@ -3,42 +3,14 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { systemClock } from '@nubo/runtime'
 import { World, type HostRow, type SetRow } from '../../world/index.ts'
+import { plainHost } from '../../world/testing/plain-host.ts'
 import { hostView } from './host.ts'
 
-const host: HostRow = {
-  // proof: ids of tests; nothing reads their form
-  id: 'h1' as HostRow['id'],
-  name: 'h1',
-  region: 'test',
-  zone: 'zone-1',
-  rack: 'rack-1',
-  roles: ['compute'],
-  labels: {},
-  state: 'ready',
-  reason: null,
-  sinceMs: 1,
-  cordoned: false,
-  inventory: null,
-  capacity: null,
-  reserve: null,
-  bootId: null,
-  vtepAddress: null,
-  underlayMtuBytes: null,
+const host = plainHost({
   inviteSha256: 'secret-hash',
   inviteExpiresAtMs: 1_000,
   certificateSerial: 'aa',
-  serverName: null,
-  sessionId: null,
-  createdAtMs: 1,
-  stopsWithinMs: null,
-  probeAddress: null,
-  maintenance: false,
-  fence: null,
-  fenceAsked: null,
-  mustClean: false,
-  power: null,
-  drain: null,
-}
+})
 
 function setOn(hostId: HostRow['id'] | null, changes: Partial<SetRow>): SetRow {
   return {

@@ -18,38 +18,16 @@ export async function insertProject(tx: Tx, touched: Touched, row: ProjectRow): 
 export async function deleteProject(tx: Tx, touched: Touched, project: ProjectRow): Promise<void> {
   // Locked first, so that nothing is made in it meanwhile; and all that goes is named, so that no world keeps it.
   await tx.selectFrom('project').select('id').where('id', '=', project.id).forUpdate().execute()
-  const tokens = await tx
-    .deleteFrom('token')
-    .where('projectId', '=', project.id)
-    .returning('id')
-    .execute()
-  const operations = await tx
-    .deleteFrom('operation')
-    .where('projectId', '=', project.id)
-    .returning('id')
-    .execute()
-  const members = await tx
-    .deleteFrom('member')
-    .where('projectId', '=', project.id)
-    .returning('id')
-    .execute()
-  // Only traces: whatever a manifest applied keeps the project from being removed.
-  const applied = await tx
-    .deleteFrom('applied')
-    .where('projectId', '=', project.id)
-    .returning('id')
-    .execute()
-  const manifests = await tx
-    .deleteFrom('manifest')
-    .where('projectId', '=', project.id)
-    .returning('id')
-    .execute()
+  // `applied` and `manifest` are only traces: whatever a manifest applied keeps the project from being removed.
+  for (const kind of ['token', 'operation', 'member', 'applied', 'manifest'] as const) {
+    const gone = await tx
+      .deleteFrom(kind)
+      .where('projectId', '=', project.id)
+      .returning('id')
+      .execute()
+    for (const { id } of gone) touched.touch(kind, id)
+  }
   await tx.deleteFrom('project').where('id', '=', project.id).execute()
-  for (const { id } of tokens) touched.touch('token', id)
-  for (const { id } of members) touched.touch('member', id)
-  for (const { id } of operations) touched.touch('operation', id)
-  for (const { id } of applied) touched.touch('applied', id)
-  for (const { id } of manifests) touched.touch('manifest', id)
   touched.touch('project', project.id)
 }
 

@@ -18,6 +18,7 @@ import type {
   World,
   WorldKind,
 } from '../../world/index.ts'
+import { plainHost } from '../../world/testing/plain-host.ts'
 
 /** The n-th id of a kind; canonical UUID text, so that it also passes the contract's schemas. */
 function testId(prefix: string, n: number): string {
@@ -33,40 +34,14 @@ const subnetId = (n: number) => testId('e', n) as SubnetId
 const projectId = testId('f', 1) as ProjectId
 
 export function hostRow(n: number, changes: Partial<HostRow> = {}): HostRow {
-  return {
+  return plainHost({
     id: hostId(n),
     name: `h${n}`,
-    region: 'test',
-    zone: 'zone-1',
-    rack: 'rack-1',
-    roles: ['compute'],
-    labels: {},
-    state: 'ready',
-    reason: null,
-    sinceMs: 1,
-    cordoned: false,
-    inventory: null,
-    capacity: null,
-    reserve: null,
-    bootId: null,
     vtepAddress: `10.1.0.${n}`,
     underlayMtuBytes: 1_600,
-    inviteSha256: null,
-    inviteExpiresAtMs: null,
     certificateSerial: 'aaaaaaaaaaaaaaaa',
-    serverName: null,
-    sessionId: null,
-    createdAtMs: 1,
-    stopsWithinMs: null,
-    probeAddress: null,
-    maintenance: false,
-    fence: null,
-    fenceAsked: null,
-    mustClean: false,
-    power: null,
-    drain: null,
     ...changes,
-  }
+  })
 }
 
 /** `hostRow(n)` as it is inserted: what is json has no value, but the roles and labels. */

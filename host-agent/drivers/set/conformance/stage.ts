@@ -13,6 +13,7 @@ import type {
   SetSpec,
 } from '../set-driver.ts'
 import { setSpecHash } from '../spec-rules.ts'
+import { plainContainer } from '../testing/plain-container.ts'
 
 /** A driver under test, and the means to do to its host what happens to hosts. */
 export interface SetRig {
@@ -100,18 +101,7 @@ export class Stage {
   }
 
   container(change: Partial<SetContainerSpec> = {}): SetContainerSpec {
-    return {
-      name: 'main',
-      index: 0,
-      image: this.rig.image,
-      command: this.rig.commands.run,
-      env: {},
-      cpuMillis: null,
-      memoryBytes: null,
-      stopTimeoutMs: 1_000,
-      logBytesMax: 1024 * 1024,
-      ...change,
-    }
+    return plainContainer({ image: this.rig.image, command: this.rig.commands.run, ...change })
   }
 
   /** A set of its own for each call. */

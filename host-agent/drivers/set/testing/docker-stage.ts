@@ -17,6 +17,7 @@ import type {
   SetSpec,
 } from '../set-driver.ts'
 import { setSpecHash } from '../spec-rules.ts'
+import { plainContainer } from './plain-container.ts'
 
 const TOKEN = 'pull-token'
 /** Host ends of links have 15 characters at most and must not meet those of another test run. */
@@ -85,18 +86,7 @@ export class DockerStage {
   }
 
   container(change: Partial<SetContainerSpec> = {}): SetContainerSpec {
-    return {
-      name: 'main',
-      index: 0,
-      image: this.image,
-      command: ['sleep', '100000'],
-      env: {},
-      cpuMillis: null,
-      memoryBytes: null,
-      stopTimeoutMs: 1_000,
-      logBytesMax: 1024 * 1024,
-      ...change,
-    }
+    return plainContainer({ image: this.image, command: ['sleep', '100000'], ...change })
   }
 
   /** A set of its own for each call. */
