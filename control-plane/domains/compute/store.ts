@@ -308,6 +308,11 @@ export interface Move {
   readonly toHostId: HostId | undefined
 }
 
+/** Whether it was asked for on the very host that it is on. One that was asked for on another since may move there. */
+export function isPinnedHere({ placementRule, hostId }: SetRow): boolean {
+  return placementRule.hostId !== null && placementRule.hostId === hostId
+}
+
 /**
  * Takes sets out of the slice of their host, which ends them. Sets that left, are removed or were pinned meanwhile are
  * left out. Nothing happens if the host is lost, fenced or takes new sets again, or the operation has ended.
@@ -332,7 +337,7 @@ export async function beginMoves(tx: Tx, touched: Touched, begun: MovesBegun): P
       (row) =>
         row.hostId === hostId &&
         row.wanted !== 'removed' &&
-        row.placementRule.hostId === null &&
+        !isPinnedHere(row) &&
         !isLeaving(row),
     )
     .map(({ id }) => id)

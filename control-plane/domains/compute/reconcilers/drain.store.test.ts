@@ -265,3 +265,20 @@ test('the room that was chosen is held from the beginning of a move until the se
   await place()
   assert.equal(set('late').hostId, b)
 })
+
+test('a set that was asked for on this very host stays; one that was asked for on another since moves there', async (context) => {
+  const { server, a, b, drains, pass, leaving, set } = await stage(context, 2)
+  const pin = async (name: string, hostId: string): Promise<void> => {
+    const { id, placementRule } = set(name)
+    await server.recorder.write(async (tx, touched) => {
+      const rule = JSON.stringify({ ...placementRule, hostId })
+      await tx.updateTable('set').set({ placementRule: rule }).where('id', '=', id).execute()
+      touched.touch('set', id)
+    })
+  }
+  await pin('a1', a)
+  await pin('a2', b)
+  await drains.drain('a')
+  await pass()
+  assert.deepEqual(leaving(), ['a2'])
+})

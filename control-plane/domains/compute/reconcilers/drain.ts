@@ -10,7 +10,7 @@ import {
 import { endOperation, progressOperation } from '../../operations/index.ts'
 import type { WorldLedger } from '../../placement/index.ts'
 import { decideDrain, drainKinds, type DrainSet, type DrainStep } from '../drain.ts'
-import { beginMoves, type Move } from '../store.ts'
+import { beginMoves, isPinnedHere, type Move } from '../store.ts'
 import { previewMoves } from './place.ts'
 
 export interface DrainLimits {
@@ -160,7 +160,7 @@ function roomsFor(deps: DrainDeps, drains: readonly Drain[]): ReadonlyMap<string
 }
 
 function mayMove(set: SetRow): boolean {
-  return !isLeaving(set) && set.placementRule.hostId === null
+  return !isLeaving(set) && !isPinnedHere(set)
 }
 
 function drainSet(set: SetRow, room: string | null | undefined): DrainSet {
