@@ -38,7 +38,7 @@ export const fieldRows: readonly FieldRow[] = [
   row('port', 'address', 'recreating', 'neighbours know it by its address'),
   row('image', 'file', 'immutable', 'a name stands for one content; give new content a new name'),
   row('set', 'labels.*', 'mutable', 'hosts do not know them'),
-  row('set', 'recovery', 'mutable', 'counts from now on'),
+  row('set', 'recovery', 'mutable', 'counts as soon as its host has heard of it'),
   row('set', 'priority', 'mutable', 'counts when it waits for a host'),
   row('set', 'placement.host', 'mutable', 'counts when it is placed the next time'),
   row('set', 'placement.spread', 'mutable', 'counts when it is placed the next time'),

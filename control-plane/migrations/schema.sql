@@ -276,6 +276,7 @@ CREATE TABLE set (
     moved jsonb,
     priority integer DEFAULT 100 NOT NULL,
     leaving jsonb,
+    local_generation integer,
     CONSTRAINT set_check CHECK (((host_id IS NULL) OR (epoch >= 1))),
     CONSTRAINT set_generation_check CHECK ((generation >= 1)),
     CONSTRAINT set_priority CHECK (((priority >= 0) AND (priority <= 1000))),

@@ -211,6 +211,11 @@ export interface SetTable {
   createdAtMs: number
   moved: Json<SetMoved> | null
   leaving: Json<SetLeaving> | null
+  /**
+   * The last generation in which it was `local` on the host that it is on, where it is `elsewhere` by now. A host that has not
+   * reached a later one still holds it as `local`: it runs there without a lease, and after a boot.
+   */
+  localGeneration: number | null
 }
 
 /** A move that is under way: the host ends the set, and says so, before it is placed again. It is never taken back. */

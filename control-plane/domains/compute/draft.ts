@@ -32,6 +32,7 @@ export function draftSet(
     placement: null,
     moved: null,
     leaving: null,
+    localGeneration: null,
     createdAtMs: clock.nowMs(),
   }
 }

@@ -33,6 +33,7 @@ function set(change: Partial<SetRow> = {}): SetRow {
     createdAtMs: 6,
     moved: null,
     leaving: null,
+    localGeneration: null,
     ...change,
   }
 }

@@ -40,7 +40,11 @@ export function standingOf(
   }
   // A host that returns is connected: what it says of its own sets counts.
   if (host.state !== 'ready' && host.state !== 'returning') {
-    const text = `host ${host.name} is ${host.state}${host.reason === null ? '' : `: ${host.reason.text}`}`
+    const held =
+      host.state === 'fenced' && set.recovery === 'elsewhere'
+        ? '; it returns with its host, which has not heard that it may run elsewhere'
+        : ''
+    const text = `host ${host.name} is ${host.state}${host.reason === null ? '' : `: ${host.reason.text}`}${held}`
     return {
       state: set.wanted === 'removed' ? 'removing' : 'unknown',
       reason: { code: 'HOST_UNREACHABLE', text },

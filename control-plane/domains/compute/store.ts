@@ -83,6 +83,12 @@ export async function lockSet(tx: Tx, id: SetId): Promise<SetRow | undefined> {
   return tx.selectFrom('set').selectAll().where('id', '=', id).forUpdate().executeTakeFirst()
 }
 
+/** Of a set that may run elsewhere from now on, its host holds what it had before until it has heard of it. */
+function localGeneration(before: SetRow, { recovery }: SetRow): number | null {
+  const isNews = before.recovery === 'local' && recovery === 'elsewhere' && before.hostId !== null
+  return isNews ? before.generation : (before.localGeneration ?? null)
+}
+
 /** Writes what people ask of a set, and raises its generation. The caller has locked the row. */
 export async function rewriteSet(
   tx: Tx,
@@ -93,6 +99,7 @@ export async function rewriteSet(
     .updateTable('set')
     .set((expression) => ({
       recovery: row.recovery,
+      localGeneration: localGeneration(before, row),
       cpuMillis: row.cpuMillis,
       memoryBytes: row.memoryBytes,
       labels: JSON.stringify(row.labels),
@@ -212,7 +219,7 @@ export async function placeSets(
       select id from set where id = any(${changes.map(({ id }) => id)}::uuid[])
       and host_id is null and wanted <> 'removed' order by id for no key update
     )
-    update set as s set host_id = c.host_id, epoch = s.epoch + 1, placement = c.placement::jsonb
+    update set as s set host_id = c.host_id, epoch = s.epoch + 1, placement = c.placement::jsonb, local_generation = null
     from waiting w join unnest(
       ${changes.map(({ id }) => id)}::uuid[],
       ${changes.map(({ hostId }) => hostId)}::uuid[],
@@ -245,8 +252,8 @@ export async function recordNotPlaced(
 }
 
 /**
- * Sets of a host of which nothing runs there any more wait for a place again: these, or everything `elsewhere` if none are
- * named. What the host said last no longer counts.
+ * Sets of a host of which nothing runs there any more wait for a place again: these, or, if none are named, everything that
+ * the host itself knows to be `elsewhere` (`mayRunElsewhere`). What the host said last no longer counts.
  */
 export async function releaseSets(
   tx: Tx,
@@ -277,7 +284,11 @@ export async function releaseSets(
     .where('hostId', '=', host.id)
     .where((row) =>
       setIds === undefined
-        ? row('recovery', '=', 'elsewhere')
+        ? row.and([
+            row('recovery', '=', 'elsewhere'),
+            sql<boolean>`(local_generation is null or exists (
+              select from set_found f where f.id = set.id and f.epoch = set.epoch and f.generation > set.local_generation))`,
+          ])
         : row('id', '=', sql<SetId>`any(${setIds}::uuid[])`),
     )
     .where('wanted', '!=', 'removed')
@@ -335,10 +346,7 @@ export async function beginMoves(tx: Tx, touched: Touched, begun: MovesBegun): P
   const ids = [...rows.values()]
     .filter(
       (row) =>
-        row.hostId === hostId &&
-        row.wanted !== 'removed' &&
-        !isPinnedHere(row) &&
-        !isLeaving(row),
+        row.hostId === hostId && row.wanted !== 'removed' && !isPinnedHere(row) && !isLeaving(row),
     )
     .map(({ id }) => id)
   if (ids.length === 0) return

@@ -32,6 +32,7 @@ function setOn(hostId: HostRow['id'] | null, changes: Partial<SetRow>): SetRow {
     placement: null,
     moved: null,
     leaving: null,
+    localGeneration: null,
     createdAtMs: 1,
     ...changes,
   }

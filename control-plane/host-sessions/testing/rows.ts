@@ -82,6 +82,7 @@ export function setRow(n: number, changes: Partial<SetRow> = {}): SetRow {
     placement: null,
     moved: null,
     leaving: null,
+    localGeneration: null,
     createdAtMs: 1,
     ...changes,
   }

@@ -11,6 +11,7 @@ import {
   placeSet,
   type TestServer,
 } from '../../fleet/testing/region.ts'
+import { upsertFound } from '../store.ts'
 import { evacuateFenced, releaseFrom } from './evacuate.ts'
 
 async function stage(context: TestContext, by: HostFence['by']) {
@@ -69,7 +70,7 @@ test('what may run elsewhere waits for a place and remembers where it was; its e
   assert.equal(server.world.revision, revision, 'a second time does nothing')
 })
 
-test('sets that are to be removed end, and one that became `elsewhere` too late is released', async (context) => {
+test('sets that are to be removed end, and one that was left out is released', async (context) => {
   const { server, hostId } = await stage(context, 'power')
   await evacuateFenced(server)
   const sets = byName(server)
@@ -99,4 +100,41 @@ test('on a host that is back nothing is done', async (context) => {
   await evacuateFenced(server)
   assert.equal(byName(server).size, 5)
   assert.equal(byName(server).get('elsewhere')?.hostId, hostId)
+})
+
+test('a set that became `elsewhere` stays until its host has said that it knows', async (context) => {
+  const { server, hostId } = await stage(context, 'power')
+  const { id } = byName(server).get('elsewhere') ?? assert.fail()
+  const removed = byName(server).get('elsewhere-removed') ?? assert.fail()
+  await server.recorder.write(async (tx, touched) => {
+    await tx
+      .updateTable('set')
+      .set({ localGeneration: 3 })
+      .where('id', 'in', [id, removed.id])
+      .execute()
+    touched.touch('set', id)
+    touched.touch('set', removed.id)
+  })
+  const say = (generation: number, epoch = 1) =>
+    server.recorder.write((tx, touched) => {
+      const about = { state: 'running' as const, progress: '', reason: null, containers: [] }
+      return upsertFound(tx, touched, [
+        { hostId, found: { id, epoch, generation, ...about }, sinceMs: 1 },
+      ])
+    })
+  for (const said of [undefined, { generation: 3 }, { generation: 4, epoch: 2 }]) {
+    if (said !== undefined) await say(said.generation, said.epoch)
+    await release(server, hostId)
+    await evacuateFenced(server)
+    assert.equal(byName(server).get('elsewhere')?.hostId, hostId)
+  }
+  assert.equal(byName(server).get('stopped')?.hostId, null, 'others do not wait for it')
+  assert.equal(
+    byName(server).get('elsewhere-removed'),
+    undefined,
+    'without power nothing of it runs',
+  )
+  await say(4)
+  await release(server, hostId)
+  assert.equal(byName(server).get('elsewhere')?.hostId, null)
 })
