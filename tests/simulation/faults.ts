@@ -1,14 +1,13 @@
 import { unreachable } from '@nubo/base'
+import { SERVERS, type Action } from './action.ts'
+import type { Change } from './callers.ts'
 import type { HostMachine } from './host-machine.ts'
 import type { Observer } from './observer.ts'
-import { SERVERS, type Action } from './plan.ts'
+
 import type { SimulatedRegion } from './simulated-region.ts'
 import type { SimulatedServer } from './simulated-server.ts'
 
-export type Fault = Exclude<
-  Action,
-  { readonly do: 'create' | 'remove' | 'stop' | 'start' | 'restart' }
->
+export type Fault = Exclude<Action, Change>
 
 /** Makes one fault happen; those that last end by themselves. */
 export function inflict(region: SimulatedRegion, observer: Observer, fault: Fault): void {

@@ -1,6 +1,11 @@
 import { quotaMismatches, readTables, worldKinds } from '@nubo/control-plane'
+import type { Applies } from './applies.ts'
+import type { SetShape } from './action.ts'
+import { roomFor } from './drains.ts'
+import { shapeBody } from './manifest-body.ts'
 import type { Model } from './model.ts'
 import type { Observer } from './observer.ts'
+import type { Quota } from './plan.ts'
 import type { SimulatedRegion } from './simulated-region.ts'
 import { claim, Violation } from './violation.ts'
 
@@ -8,6 +13,7 @@ import { claim, Violation } from './violation.ts'
 const LATE_MAX_MS = 15_000
 /** Of a calm region: whoever had to come back has, and leads. */
 const CALM_MS = 30_000
+const MEBIBYTE = 2 ** 20
 /** Memory is never promised twice. */
 const MEMORY_OVERCOMMIT = 1
 
@@ -18,22 +24,20 @@ export interface Watched {
   readonly region: SimulatedRegion
   readonly observer: Observer
   readonly model: Model
+  readonly applies: Applies
   /** The quota of the project. */
-  readonly instancesMax: number | null
+  readonly quota: Quota
 }
 
 /** Holds at every moment, whatever is broken. */
-export function checkAlways({ region, observer, instancesMax }: Watched): void {
+export function checkAlways({ region, observer, model, applies, quota }: Watched): void {
   observer.check()
+  applies.check(model)
   checkLeases(region, observer)
   for (const server of region.servers) {
     if (!server.isUp || server.process.isPaused) continue
     const { world } = server.region
-    claim(
-      world.set.size <= (instancesMax ?? Infinity),
-      'quota',
-      () => `${world.set.size} sets of ${instancesMax}`,
-    )
+    checkQuota(world, quota)
     const addresses = new Set<string>()
     for (const port of world.port.values()) {
       const key = `${port.subnetId}/${port.address}`
@@ -48,6 +52,16 @@ export function checkAlways({ region, observer, instancesMax }: Watched): void {
       claim(taken <= room, 'room', () => `${host.name} has ${taken} of ${room} bytes given away`)
     }
   }
+}
+
+function checkQuota(world: World, { instances, memoryMib, addresses }: Quota): void {
+  const hold = (what: string, used: number, most: number | null): void =>
+    claim(used <= (most ?? Infinity), 'quota', () => `${used} ${what} of ${most}`)
+  hold('sets', world.set.size, instances)
+  hold('addresses', world.port.size, addresses)
+  if (memoryMib === null) return
+  const bytes = [...world.set.values()].reduce((sum, set) => sum + set.memoryBytes, 0)
+  hold('MiB', bytes / MEBIBYTE, memoryMib)
 }
 
 /** Who has heard from no server for so long runs nothing that could have been placed elsewhere, dead agent or not. */
@@ -152,6 +166,7 @@ async function checkAtRest(watched: Watched): Promise<void> {
 }
 
 type World = SimulatedRegion['servers'][number]['region']['world']
+type SetRow = NonNullable<ReturnType<World['set']['get']>>
 
 async function checkSets({ region }: Watched, world: World): Promise<void> {
   const { items } = await region.call('setList', { query: { limit: 1_000 } })
@@ -161,7 +176,7 @@ async function checkSets({ region }: Watched, world: World): Promise<void> {
     if (set.state === wanted) continue
     // It may wait, if it says why and that is true.
     const isPlaced = row !== undefined && row.hostId !== null
-    if (!isPlaced && (wanted === 'stopped' || !hasRoom(world, row?.memoryBytes ?? 0))) {
+    if (!isPlaced && (wanted === 'stopped' || row === undefined || !roomFor(world, row))) {
       claim(set.reason !== null, 'no-reason', () => `set ${set.name} is ${set.state}`)
       continue
     }
@@ -172,32 +187,54 @@ async function checkSets({ region }: Watched, world: World): Promise<void> {
   }
 }
 
-function hasRoom(world: World, memoryBytes: number): boolean {
-  return [...world.host.values()].some((host) => {
-    const taken = world.set.by('host', host.id).reduce((sum, set) => sum + set.memoryBytes, 0)
-    return (host.capacity?.memoryBytes ?? 0) - taken >= memoryBytes
-  })
-}
-
 function checkHosts({ region }: Watched, world: World): void {
   for (const machine of region.hosts) {
     const host = world.host.get(machine.hostId as never)
     claim(host?.state === 'ready', 'host-not-ready', () => `${machine.name} is ${host?.state}`)
     const placed = world.set.by('host', machine.hostId as never)
-    for (const set of placed)
+    for (const set of placed) {
+      const held = machine.simulated.setHost.sets.get(set.id)
+      if (set.wanted !== 'running') continue
+      claim(held !== undefined, 'not-there', () => `${set.name} on ${machine.name}`)
+      const runs = held && textOf(held.spec)
       claim(
-        set.wanted !== 'running' || machine.holds(set.id),
-        'not-there',
-        () => `${set.name} on ${machine.name}`,
+        runs === textOf(set),
+        'runs-otherwise',
+        () => `${set.name} on ${machine.name} is ${runs}, not ${textOf(set)}`,
       )
+    }
     const ids = new Set<string>(placed.map(({ id }) => id))
     for (const [id, set] of machine.simulated.setHost.sets)
       claim(ids.has(id), 'left-over', () => `${set.spec.name} on ${machine.name}`)
   }
 }
 
+/** What an engine is given and a row says, in one form. */
+function textOf(one: {
+  memoryBytes: number
+  containers: readonly { name: string; digest?: string; image?: { digest: string } }[]
+}): string {
+  const containers = one.containers.map(
+    ({ name, digest, image }) => `${name} ${digest ?? image?.digest}`,
+  )
+  return JSON.stringify([one.memoryBytes, containers.toSorted()])
+}
+
+function isShaped(set: SetRow, shape: SetShape, world: World): boolean {
+  const { recovery, priority, memoryBytes, containers, placement } = shapeBody(set.name, shape)
+  return (
+    set.recovery === recovery &&
+    set.priority === priority &&
+    set.memoryBytes === memoryBytes &&
+    set.containers.length === containers.length &&
+    set.containers.every(({ imageName }) => imageName === shape.image) &&
+    (world.host.get(set.placementRule.hostId)?.name ?? undefined) === placement?.host
+  )
+}
+
 /** Acknowledged writes survive. */
-function checkPromises({ model }: Watched, world: World): void {
+function checkPromises({ model, applies }: Watched, world: World): void {
+  applies.checkAtRest(model, world)
   for (const [id, promised] of model.sets) {
     const set = world.set.get(id as never)
     switch (promised.removal) {
@@ -218,6 +255,13 @@ function checkPromises({ model }: Watched, world: World): void {
       case 'asked':
         break
     }
+    const { shape } = promised
+    if (set !== undefined && set.wanted !== 'removed' && shape !== undefined)
+      claim(
+        isShaped(set, shape, world),
+        'lost-write',
+        () => `${promised.name} is not as it was acknowledged to be: ${JSON.stringify(shape)}`,
+      )
     if (set !== undefined && set.wanted !== 'removed' && promised.wanted !== undefined)
       claim(
         set.wanted === promised.wanted,

@@ -1,10 +1,37 @@
 import type { World } from '@nubo/control-plane'
+import type { Applies } from './applies.ts'
+import { checkDrainEnd, checkPlacement } from './drains.ts'
 import type { HostMachine } from './host-machine.ts'
 import type { SimulatedRegion } from './simulated-region.ts'
 import type { SimulatedServer } from './simulated-server.ts'
 import { claim, violationOf, type Violation } from './violation.ts'
 
+type SetRow = NonNullable<ReturnType<World['set']['get']>>
+interface SetChange {
+  readonly id: string
+  readonly before: SetRow | undefined
+  readonly set: SetRow | undefined
+}
 type ChangeSet = Parameters<Parameters<World['subscribe']>[0]>[0]
+
+/** How often something came to pass. */
+export interface Seen {
+  fencings: number
+  /** Containers that started in a later epoch. */
+  moves: number
+  brakes: number
+  drains: number
+  applies: number
+  appliesDone: number
+}
+export const nothingSeen: Readonly<Seen> = {
+  fencings: 0,
+  moves: 0,
+  brakes: 0,
+  drains: 0,
+  applies: 0,
+  appliesDone: 0,
+}
 
 /** `ADDRESS_REST_MS`, less what clocks of two servers may differ. */
 const ADDRESS_REST_MIN_MS = 60_000 - 4_500
@@ -15,6 +42,7 @@ const ADDRESS_REST_MIN_MS = 60_000 - 4_500
  */
 export class Observer {
   readonly #region: SimulatedRegion
+  readonly #applies: Applies
   #found: Violation | undefined
   /** Highest epoch that any server knew of. */
   readonly #epochs = new Map<string, number>()
@@ -25,12 +53,14 @@ export class Observer {
   readonly #addresses = new Map<string, Set<string>>()
   readonly #freedAtMs = new Map<string, { portId: string; atMs: number }>()
   readonly #ended = new Set<string>()
+  readonly #endedSomewhere = new Set<string>()
   /** What came to pass, so that one can see that a run has tried it. */
-  readonly seen = { fencings: 0, moves: 0, brakes: 0 }
+  readonly seen: Seen = { ...nothingSeen }
   #haveClocksJumped = false
 
-  constructor(region: SimulatedRegion) {
+  constructor(region: SimulatedRegion, applies: Applies) {
     this.#region = region
+    this.#applies = applies
     for (const server of region.servers) this.watchServer(server)
     region.onServer = (server) => this.watchServer(server)
     for (const host of region.hosts) this.#watchHost(host)
@@ -56,7 +86,6 @@ export class Observer {
 
   watchServer(server: SimulatedServer): void {
     const { world } = server.region
-    for (const set of world.set.values()) this.#recovery.set(set.id, set.recovery)
     let last = world.revision
     world.subscribe((changes) => {
       this.#guard(() => {
@@ -82,17 +111,20 @@ export class Observer {
 
   #seeChanges(server: SimulatedServer, changes: ChangeSet): void {
     const { world } = server.region
-    for (const { kind, id, after } of changes.changes) {
-      if (kind === 'set') this.#seeSet(server, id, world.set.get(id))
+    for (const { kind, id, before, after } of changes.changes) {
+      if (kind === 'set')
+        this.#seeSet(server, { id, before: before as SetRow | undefined, set: world.set.get(id) })
       else if (kind === 'port') this.#seePort(id, world.port.get(id), changes.revision)
       else if (kind === 'host') this.#seeHost(server, world.host.get(id))
       else if (kind === 'brake' && after !== undefined) this.seen.brakes += 1
-      else if (kind === 'operation') this.#seeOperation(server, id, world.operation.get(id))
+      else if (kind === 'operation')
+        this.#seeOperation(server, { id, wasThere: before !== undefined })
       else if (kind === 'setFound' && after !== undefined) this.#seeFound(server, id)
     }
   }
 
-  #seeSet(server: SimulatedServer, id: string, set: ReturnType<World['set']['get']>): void {
+  #seeSet(server: SimulatedServer, change: SetChange): void {
+    const { id, set } = change
     if (set === undefined) {
       // Other servers may hear of it later, when its name and address are somebody else's; what counts is the engine.
       const host = this.#region.hosts.find((one) => runs(one, id))
@@ -109,11 +141,14 @@ export class Observer {
       )
       return
     }
-    this.#recovery.set(id, set.recovery)
+    this.#seeRecovery(change.before, set)
     const before = this.#epochs.get(`${server.name}/${server.process.name}/${id}`) ?? 0
     claim(set.epoch >= before, 'epoch-down', () => `set ${set.name}: ${before} to ${set.epoch}`)
     this.#epochs.set(`${server.name}/${server.process.name}/${id}`, set.epoch)
     if (set.hostId === null) return
+    // Proof of a placement in this very revision: what was there before, at the revision before, was in another epoch.
+    if (change.before !== undefined && change.before.epoch < set.epoch)
+      checkPlacement(server.region.world, set)
     const key = `${id}@${set.epoch}`
     const at = this.#placed.get(key) ?? set.hostId
     claim(
@@ -123,6 +158,21 @@ export class Observer {
     )
     this.#placed.set(key, at)
   }
+
+  /** A set that became `elsewhere` is so only once its host has said that it has come to that generation. */
+  #seeRecovery(before: SetRow | undefined, set: SetRow): void {
+    const { id, recovery, epoch, generation } = set
+    const isNews = before !== undefined && before.recovery === 'local' && set.hostId !== null
+    if (recovery === 'elsewhere' && isNews && before.epoch === epoch) {
+      this.#elsewhereFrom.set(id, { epoch, generation })
+      return
+    }
+    const from = this.#elsewhereFrom.get(id)
+    if (recovery === 'elsewhere' && from !== undefined && from.epoch === epoch) return
+    this.#elsewhereFrom.delete(id)
+    this.#recovery.set(id, recovery)
+  }
+  readonly #elsewhereFrom = new Map<string, { epoch: number; generation: number }>()
 
   #seePort(id: string, port: ReturnType<World['port']['get']>, revision: number): void {
     const nowMs = this.#region.database.committedAtMs(revision)
@@ -155,7 +205,10 @@ export class Observer {
     const machine = this.#region.hosts.find((one) => one.hostId === host.id)
     const left = server.region.world.set
       .by('host', host.id)
-      .find(({ recovery, wanted }) => recovery === 'elsewhere' && wanted !== 'removed')
+      .find(
+        ({ recovery, wanted, localGeneration }) =>
+          recovery === 'elsewhere' && localGeneration === null && wanted !== 'removed',
+      )
     claim(
       left === undefined,
       'fenced-but-placed',
@@ -184,13 +237,35 @@ export class Observer {
 
   #seeOperation(
     server: SimulatedServer,
-    id: string,
-    operation: ReturnType<World['operation']['get']>,
+    { id, wasThere }: { id: string; wasThere: boolean },
   ): void {
+    const { world } = server.region
     const key = `${server.process.name}/${id}`
+    const operation = world.operation.get(id)
     if (operation === undefined) return
-    if (operation.endedAtMs !== null) this.#ended.add(key)
-    else claim(!this.#ended.has(key), 'operation-reopened', () => operation.kind)
+    const { kind, endedAtMs, state, reason, resourceName } = operation
+    if (kind === 'apply') this.#applies.sees(world, operation, wasThere)
+    if (endedAtMs === null) {
+      claim(!this.#ended.has(key), 'operation-reopened', () => kind)
+      return
+    }
+    this.#ended.add(key)
+    if (this.#endedSomewhere.has(id)) return
+    this.#endedSomewhere.add(id)
+    // Whoever gives one up knows why.
+    claim(
+      state === 'done' || state === 'cancelled' || reason !== null,
+      'no-reason',
+      () => `${kind} of ${resourceName} is ${state} and does not say why`,
+    )
+    if (kind === 'apply') {
+      this.seen.applies += 1
+      if (state === 'done') this.seen.appliesDone += 1
+    }
+    if (wasThere && (kind === 'host.drain' || kind === 'host.maintenance')) {
+      this.seen.drains += 1
+      checkDrainEnd(world, operation)
+    }
   }
 
   #seeFound(server: SimulatedServer, id: string): void {
@@ -199,11 +274,16 @@ export class Observer {
     const found = world.setFound.get(id)
     if (set === undefined || found === undefined) return
     claim(
-      found.epoch < set.epoch || (found.epoch === set.epoch && found.hostId === set.hostId),
+      found.epoch === set.epoch && found.hostId === set.hostId,
       'stale-report',
       () =>
-        `${server.name} believes epoch ${found.epoch} of ${set.name} from a host that has it not (epoch ${set.epoch})`,
+        `${server.name} believes a report of epoch ${found.epoch} of ${set.name}, which is in epoch ${set.epoch}, or not on that host`,
     )
+    const from = this.#elsewhereFrom.get(id)
+    if (from === undefined || from.epoch !== found.epoch || found.generation < from.generation)
+      return
+    this.#elsewhereFrom.delete(id)
+    this.#recovery.set(id, set.recovery)
   }
 
   // ---- Engines

@@ -1,10 +1,14 @@
+import type { Action } from './action.ts'
+import { Applies } from './applies.ts'
+import { ask, isChange } from './callers.ts'
+import { describe } from './describe.ts'
+import { checkCalmDrain } from './drains.ts'
 import { inflict, healAll } from './faults.ts'
 import { checkAlways, checkWorlds, unrest, type Watched } from './invariants.ts'
 import { Model } from './model.ts'
-import { Observer } from './observer.ts'
-import { describe, hostName, rackOf, SERVERS, type Action, type Plan } from './plan.ts'
-import { SimulatedRegion, type Answer, type HostShape } from './simulated-region.ts'
-import type { SimulatedServer } from './simulated-server.ts'
+import { nothingSeen, Observer, type Seen } from './observer.ts'
+import { hostName, rackOf, type Plan } from './plan.ts'
+import { SimulatedRegion, type HostShape } from './simulated-region.ts'
 import { violationOf, type Violation } from './violation.ts'
 
 /** Within this time after faults have stopped everything is as wanted: the slowest rule is a deadline of 120 s. */
@@ -14,6 +18,7 @@ const REST_LOOK_MS = 5_000
 const STAYS_MS = 15_000
 const STAYS_LOOKS = 4
 const STAYS_LOOK_MS = 250
+const DRAIN_LOOK_MS = 200
 /** Worlds are compared with the tables after each so many steps. */
 const COMPARE_STEPS = 12
 const MEBIBYTE = 2 ** 20
@@ -22,8 +27,7 @@ export interface Outcome {
   /** Undefined: everything held. */
   readonly violation: Violation | undefined
   readonly history: readonly string[]
-  /** How often hosts were fenced, containers started in a later epoch, and brakes changed. */
-  readonly seen: Observer['seen']
+  readonly seen: Readonly<Seen>
   /** How much time passed in the simulation. */
   readonly simulatedMs: number
   /** A fingerprint of everything that happened, and how many things that were. */
@@ -37,17 +41,21 @@ export async function runPlan(plan: Plan, options: { keepTrace?: boolean } = {})
   const history: string[] = []
   const region = await SimulatedRegion.start({ seed: plan.seed, hosts: hostsOf(plan), ...options })
   let violation: Violation | undefined
-  let seen: Observer['seen'] = { fencings: 0, moves: 0, brakes: 0 }
+  let seen = nothingSeen
   try {
     await prepare(region, plan)
-    const model = new Model(() => region.clock.monotonicMs())
-    const observer = new Observer(region)
+    const nowMs = (): number => region.clock.monotonicMs()
+    const model = new Model(nowMs)
+    const applies = new Applies(nowMs)
+    const observer = new Observer(region, applies)
     seen = observer.seen
-    const watched: Watched = { region, observer, model, instancesMax: plan.instancesMax }
+    const { quota } = plan
+    const watched: Watched = { region, observer, model, applies, quota }
     await act(watched, plan, history)
     note(region, history, 'faults stop')
     await healAll(region)
     await untilRest(watched)
+    await drainAtRest(watched, plan, history)
   } catch (error) {
     violation = violationOf(error)
     note(region, history, violation.message)
@@ -83,11 +91,12 @@ async function prepare(region: SimulatedRegion, plan: Plan): Promise<void> {
     body: { network: 'net', name: 'large', cidr: '10.1.2.0/24' },
   })
   await region.clock.advance(3_000)
-  if (plan.instancesMax !== null)
-    await region.call('quotaSet', {
-      query: { project: 'default' },
-      body: { instances: plan.instancesMax },
-    })
+  const { instances, memoryMib, addresses } = plan.quota
+  const memoryBytes = memoryMib === null ? null : memoryMib * MEBIBYTE
+  await region.call('quotaSet', {
+    query: { project: 'default' },
+    body: { instances, memoryBytes, addresses },
+  })
   if (!plan.hasPowerControl) return
   for (const { name } of region.hosts) {
     const body = { redfish: 'http://127.0.0.1:1/redfish/v1/Systems/1', user: 'nubo', password: 'x' }
@@ -112,77 +121,8 @@ async function act(watched: Watched, plan: Plan, history: string[]): Promise<voi
 }
 
 function perform(watched: Watched, action: Action): void {
-  switch (action.do) {
-    case 'create':
-    case 'remove':
-    case 'stop':
-    case 'start':
-    case 'restart':
-      return change(watched, action)
-    default:
-      return inflict(watched.region, watched.observer, action)
-  }
-}
-
-type Change = Extract<Action, { do: 'create' | 'remove' | 'stop' | 'start' | 'restart' }>
-
-/** Callers do not wait for each other. */
-function change(watched: Watched, action: Change): void {
-  const { region, observer } = watched
-  const first = region.servers[action.server % SERVERS]
-  const second = region.servers[(action.server + 1) % SERVERS]
-  if (first === undefined || second === undefined) return
-  const ask = (server: SimulatedServer): Promise<Answer<unknown>> =>
-    askOnce(watched, action, server)
-  const asked =
-    action.manner === 'twice'
-      ? Promise.all([ask(first), ask(second)])
-      : ask(first).then((answer) =>
-          action.manner === 'retries' && answer.at === 'unknown' ? ask(second) : answer,
-        )
-  asked.catch((error: unknown) => observer.reportDefect(error))
-}
-
-async function askOnce(
-  { region, model }: Watched,
-  action: Change,
-  server: SimulatedServer,
-): Promise<Answer<unknown>> {
-  const { name } = action
-  if (action.do === 'create') {
-    const begun = model.creating(name)
-    const answer = await region.request('setCreate', { body: setBody(action) }, server)
-    model.created(begun, answer)
-    return answer
-  }
-  const verb = action.do
-  const underWay = model.changing(verb, name)
-  const answer = await region.request(routeOf[verb], { params: { id: name } }, server)
-  model.changed({ verb, name, underWay }, answer)
-  return answer
-}
-
-const routeOf = {
-  remove: 'setRemove',
-  stop: 'setStop',
-  start: 'setStart',
-  restart: 'setRestart',
-} as const
-
-function setBody(action: Extract<Action, { do: 'create' }>): object {
-  return {
-    name: action.name,
-    network: 'net',
-    subnet: action.subnet,
-    recovery: action.recovery,
-    containers: Array.from({ length: action.containers }, (_none, index) => ({
-      name: `c${index}`,
-      index,
-      image: 'web',
-    })),
-    cpuMillis: 200,
-    memoryBytes: action.memoryMib * MEBIBYTE,
-  }
+  if (isChange(action)) ask(watched, action)
+  else inflict(watched.region, watched.observer, action)
 }
 
 /** Everything comes to rest in time, and stays at rest. */
@@ -205,4 +145,25 @@ async function untilRest(watched: Watched): Promise<void> {
     if (looks === STAYS_LOOKS) throw trouble
     await clock.advance(STAYS_LOOK_MS)
   }
+}
+
+/** A host is emptied where nothing is broken: now it is known what could move. */
+async function drainAtRest(watched: Watched, plan: Plan, history: string[]): Promise<void> {
+  const { region } = watched
+  const host = region.hosts[plan.lastDrain ?? -1]
+  const [server] = region.servers
+  if (host === undefined || server === undefined) return
+  note(region, history, `everything holds; ${host.name} is drained`)
+  const { id } = await region.call('hostDrain', { params: { id: host.name } })
+  const { world } = server.region
+  const limitMs = region.clock.monotonicMs() + REST_LIMIT_MS
+  const isOpen = (): boolean => world.operation.get(id)?.endedAtMs === null
+  while (isOpen() && region.clock.monotonicMs() < limitMs) {
+    await region.clock.advance(DRAIN_LOOK_MS)
+    watched.observer.check()
+  }
+  const operation = world.operation.get(id)
+  if (operation === undefined) throw new Error('an operation was forgotten')
+  checkCalmDrain(world, operation)
+  await untilRest(watched)
 }

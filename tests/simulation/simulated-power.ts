@@ -16,12 +16,13 @@ interface Machines {
   readonly trace: Trace
   readonly hosts: readonly HostMachine[]
   canProbe(from: HostMachine, to: HostMachine): boolean
+  canTell(host: HostMachine): boolean
 }
 
 /**
  * Management controllers of all hosts. One that lies says that its machine is off, and takes orders without doing anything; it lies
- * only where a neighbour can hear the machine, because nobody could tell otherwise: who believes its power control and
- * hears nothing is right to do so.
+ * only where a neighbour can hear the machine and be asked, because nobody could tell otherwise: who believes its power
+ * control and is told nothing else is right to do so.
  */
 export class SimulatedPower {
   readonly #region: Machines
@@ -84,7 +85,8 @@ export class SimulatedPower {
 
   #isHeard(machine: HostMachine): boolean {
     return this.#region.hosts.some(
-      (other) => other !== machine && this.#region.canProbe(other, machine),
+      (other) =>
+        other !== machine && this.#region.canProbe(other, machine) && this.#region.canTell(other),
     )
   }
 

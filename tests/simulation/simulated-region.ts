@@ -13,10 +13,11 @@ import {
 } from '@nubo/host-agent'
 import { Encoded, type Database } from '@nubo/runtime'
 import type { z } from 'zod'
+import { IMAGES, SERVERS } from './action.ts'
 import { HostMachine } from './host-machine.ts'
 import { SimulatedNetwork } from './network.ts'
 import { SharedPglite } from './pglite-database.ts'
-import { serverName, SERVERS } from './plan.ts'
+import { serverName } from './plan.ts'
 import { SimulatedProcess, type MachineClock } from './process.ts'
 import {
   createSimulatedRegion,
@@ -32,6 +33,10 @@ const CONNECT_DELAY_MAX_MS = 8
 const CONNECT_RETRY_MS = 1_000
 /** A caller that has no answer by then gives up. */
 const CALLER_TIMEOUT_MS = 15_000
+/** After trouble of servers or database hosts come back to a server within so long, */
+const ASKABLE_AFTER_MS = 10_000
+/** and have an answer to a heartbeat all the time. */
+const HEARD_MAX_MS = 6_000
 /** Clocks of one data centre are this far apart, and run this much faster or slower than true time. */
 const CLOCK_OFFSET_MAX_MS = 2_000
 const CLOCK_DRIFT_MAX = 1e-4
@@ -48,6 +53,13 @@ function streamOf(seed: number, name: string): Random {
   let hash = seed >>> 0
   for (const letter of name) hash = Math.imul(hash ^ letter.charCodeAt(0), 0x01000193) >>> 0
   return seededRandom(hash)
+}
+
+export interface CallInput {
+  readonly params?: unknown
+  readonly query?: unknown
+  readonly body?: unknown
+  readonly ifMatch?: string
 }
 
 export interface HostShape {
@@ -146,6 +158,16 @@ export class SimulatedRegion {
     return (
       [from, to].every(({ isPowered, agent }) => isPowered && agent.isAlive && !agent.isPaused) &&
       !this.network.isBlocked(`underlay/${from.name}`, `underlay/${to.name}`)
+    )
+  }
+
+  /** Whether the servers can ask a host what it hears, and could a moment ago. */
+  canTell({ name }: HostMachine): boolean {
+    const nowMs = this.clock.monotonicMs()
+    return (
+      nowMs > this.disturbedUntilMs + ASKABLE_AFTER_MS &&
+      nowMs - this.network.leaseGrantedAtMs(name) < HEARD_MAX_MS &&
+      this.servers.some((one) => one.isUp && this.network.isOpen(name, one.name))
     )
   }
 
@@ -323,7 +345,7 @@ export class SimulatedRegion {
   /** What a caller gets from one server; refusals and lost answers are answers. Anything else is a defect and is thrown. */
   async request<Name extends keyof typeof api>(
     name: Name,
-    input: { params?: unknown; query?: unknown; body?: unknown },
+    input: CallInput,
     server: SimulatedServer,
   ): Promise<Answer<z.output<(typeof api)[Name]['reply']>>> {
     const { process } = server
@@ -357,7 +379,7 @@ export class SimulatedRegion {
   /** Of a healthy region, for what must succeed. */
   async call<Name extends keyof typeof api>(
     name: Name,
-    input: { params?: unknown; query?: unknown; body?: unknown } = {},
+    input: CallInput = {},
     server: SimulatedServer | undefined = this.servers.find((one) => one.isUp),
   ): Promise<z.output<(typeof api)[Name]['reply']>> {
     if (server === undefined) throw new Error(`no server answers ${name}`)
@@ -366,7 +388,7 @@ export class SimulatedRegion {
 
   async #handle<Name extends keyof typeof api>(
     name: Name,
-    input: { params?: unknown; query?: unknown; body?: unknown },
+    input: CallInput,
     server: SimulatedServer,
   ): Promise<z.output<(typeof api)[Name]['reply']>> {
     const route: Route = api[name]
@@ -385,7 +407,7 @@ export class SimulatedRegion {
       query: query as never,
       body: route.body?.parse(input.body) as never,
       requestId: 'simulated',
-      ifMatch: undefined,
+      ifMatch: input.ifMatch,
       signal: new AbortController().signal,
       upload: undefined as never,
       wantsWhole: false,
@@ -417,21 +439,19 @@ export class SimulatedRegion {
       .selectFrom('project')
       .select('id')
       .executeTakeFirstOrThrow()
-    await database.query
-      .insertInto('image')
-      .values({
-        id: newId(this.clock, random),
-        projectId: project.id,
-        name: 'web',
-        repository: `${project.id}/web`,
-        digest: `sha256:${'1'.repeat(64)}`,
-        sizeBytes: 1,
-        layers: 1,
-        source: 'rootfs',
-        command: '[]',
-        createdAtMs: this.clock.nowMs(),
-      })
-      .execute()
+    const images = IMAGES.map((name, index) => ({
+      id: newId<'image'>(this.clock, random),
+      projectId: project.id,
+      name,
+      repository: `${project.id}/${name}`,
+      digest: `sha256:${String(1 + index).repeat(64)}`,
+      sizeBytes: 1,
+      layers: 1,
+      source: 'rootfs' as const,
+      command: '[]',
+      createdAtMs: this.clock.nowMs(),
+    }))
+    await database.query.insertInto('image').values(images).execute()
   }
 }
 
