@@ -62,7 +62,7 @@ export const fencingMutations: readonly Mutation[] = [
   },
   {
     name: 'lease-without-record',
-    faults: ['database', 'partition'],
+    faults: ['partition'],
     bug: 'A server grants leases although it cannot write down that it hears the host.',
     seedsMax: 100,
     edits: [
@@ -71,6 +71,50 @@ export const fencingMutations: readonly Mutation[] = [
         before:
           'last?.sessionId === sessionId && clock.monotonicMs() - last.sinceMs <= RECORD_STALE_MAX_MS',
         after: 'last?.sessionId === sessionId || last === undefined',
+      },
+    ],
+  },
+  {
+    name: 'session-before-record',
+    faults: ['partition'],
+    bug: 'A server welcomes a host before the record has it, with what it knew of it, and an agent takes any epoch.',
+    seedsMax: 40,
+    edits: [
+      {
+        file: 'control-plane/domains/fleet/presence.ts',
+        before: 'await arrivals.add({ hostId, hello, ...by })',
+        after: 'void arrivals.add({ hostId, hello, ...by }).catch(() => undefined)',
+      },
+      {
+        file: 'host-agent/wanted/wanted-store.ts',
+        before: 'if (seen === undefined || item.epoch >= seen.epoch) continue',
+        after: 'if (seen === undefined || item.epoch >= 0) continue',
+      },
+    ],
+  },
+  {
+    name: 'pinned-by-an-old-wish',
+    faults: ['drain'],
+    bug: 'A drain leaves a set where it is that was asked for on another host.',
+    seedsMax: 60,
+    edits: [
+      {
+        file: 'control-plane/domains/compute/store.ts',
+        before: 'return placementRule.hostId !== null && placementRule.hostId === hostId',
+        after: 'return placementRule.hostId !== null && hostId !== null',
+      },
+    ],
+  },
+  {
+    name: 'elsewhere-unheard',
+    faults: ['partition', 'power'],
+    bug: 'A set that became `elsewhere` is placed again although its host has not heard of it.',
+    seedsMax: 100,
+    edits: [
+      {
+        file: 'control-plane/domains/compute/store.ts',
+        before: 'return isNews ? before.generation : (before.localGeneration ?? null)',
+        after: 'return isNews ? null : null',
       },
     ],
   },
@@ -88,7 +132,7 @@ export const fencingMutations: readonly Mutation[] = [
   },
   {
     name: 'fenced-without-second-sign',
-    faults: ['bmc', 'partition'],
+    faults: ['bmc'],
     bug: 'Power control alone is believed, though a neighbour hears the host.',
     seedsMax: 100,
     edits: [
@@ -156,7 +200,6 @@ export const fencingMutations: readonly Mutation[] = [
   },
   {
     name: 'epoch-check-off',
-    faults: ['power', 'partition', 'database', 'pause'],
     bug: 'An agent takes a set at a lower epoch than it has seen, and a server believes reports of one.',
     seedsMax: 200,
     edits: [
@@ -164,6 +207,13 @@ export const fencingMutations: readonly Mutation[] = [
         file: 'host-agent/wanted/wanted-store.ts',
         before: 'if (seen === undefined || item.epoch >= seen.epoch) continue',
         after: 'if (seen === undefined || item.epoch >= 0) continue',
+      },
+      // Asked three times on the way to the record: where the session takes the report, before and in the transaction.
+      {
+        file: 'control-plane/host-sessions/found.ts',
+        before:
+          "  if (found.epoch < set.epoch || set.hostId === null) return 'stale'\n  return set.hostId === hostId ? 'current' : 'foreign'",
+        after: "  void hostId\n  return 'current'",
       },
       {
         file: 'control-plane/domains/compute/reports.ts',

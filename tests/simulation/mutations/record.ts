@@ -46,6 +46,7 @@ export const recordMutations: readonly Mutation[] = [
   },
   {
     name: 'operation-never-ends',
+    faults: ['engine'],
     bug: 'An operation that is past its deadline is left open.',
     seedsMax: 40,
     edits: [
@@ -76,6 +77,7 @@ export const recordMutations: readonly Mutation[] = [
   },
   {
     name: 'two-leaders-without-recheck',
+    faults: ['database'],
     bug: 'Every server believes that it leads, and a placement does not look again under the lock.',
     seedsMax: 100,
     edits: [
@@ -150,6 +152,63 @@ export const recordMutations: readonly Mutation[] = [
         file: 'control-plane/world/quota.ts',
         before: 'v.used > v.most::bigint',
         after: 'v.used > v.most::bigint + 1000',
+      },
+    ],
+  },
+  {
+    name: 'placed-on-drained-hosts',
+    faults: ['drain'],
+    bug: 'Placement does not ask whether a host takes new sets, nor looks again under the lock.',
+    seedsMax: 20,
+    edits: [
+      {
+        file: 'control-plane/domains/placement/placement.ts',
+        before: "  if (host.cordoned) return 'cordoned'\n",
+        after: '',
+      },
+      {
+        file: 'control-plane/domains/placement/placement.ts',
+        before: '    !host.cordoned &&\n',
+        after: '',
+      },
+    ],
+  },
+  {
+    name: 'apply-done-too-soon',
+    faults: ['apply'],
+    bug: 'A step of an apply counts as done as soon as its change is recorded.',
+    seedsMax: 20,
+    edits: [
+      {
+        file: 'control-plane/domains/apply/run-step.ts',
+        before: "  return { at: 'running', id: operation.resourceId, waitsFor: operation.id }",
+        after: "  return { at: 'done', id: operation.resourceId }",
+      },
+    ],
+  },
+  {
+    name: 'prune-forgets',
+    faults: ['apply'],
+    bug: 'What a manifest made in its last apply is not known as its own.',
+    seedsMax: 20,
+    edits: [
+      {
+        file: 'control-plane/domains/apply/reconcilers/advance.ts',
+        before:
+          "      return { ...change, state: 'done', owns: id === null ? null : { id, kind } }",
+        after: "      return { ...change, state: 'done', owns: null }",
+      },
+    ],
+  },
+  {
+    name: 'update-does-not-reach',
+    bug: 'A changed set is recorded, and its host is not told.',
+    seedsMax: 10,
+    edits: [
+      {
+        file: 'control-plane/host-sessions/slice.ts',
+        before: '    memoryBytes: set.memoryBytes,',
+        after: '    memoryBytes: 64 * 2 ** 20,',
       },
     ],
   },
