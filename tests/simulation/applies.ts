@@ -58,8 +58,7 @@ export class Applies {
 
   asked(asked: Asked, answer: Answer<{ id: string }>): void {
     if (answer.at === 'answered') this.#byOperation.set(answer.value.id, asked)
-    else if (asked.untilMs === Infinity && ![...this.#byOperation.values()].includes(asked))
-      asked.untilMs = this.#nowMs() + (answer.at === 'unknown' ? LATE_EFFECT_MAX_MS : 0)
+    else asked.untilMs = this.#nowMs() + (answer.at === 'unknown' ? LATE_EFFECT_MAX_MS : 0)
   }
 
   /** An operation of a world changed, in this very revision. `wasThere`: it was there before. */

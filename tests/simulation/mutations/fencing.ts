@@ -64,7 +64,7 @@ export const fencingMutations: readonly Mutation[] = [
     name: 'lease-without-record',
     faults: ['partition'],
     bug: 'A server grants leases although it cannot write down that it hears the host.',
-    seedsMax: 100,
+    seedsMax: 60,
     edits: [
       {
         file: 'control-plane/domains/fleet/presence.ts',
@@ -78,7 +78,7 @@ export const fencingMutations: readonly Mutation[] = [
     name: 'session-before-record',
     faults: ['partition'],
     bug: 'A server welcomes a host before the record has it, with what it knew of it, and an agent takes any epoch.',
-    seedsMax: 40,
+    seedsMax: 20,
     edits: [
       {
         file: 'control-plane/domains/fleet/presence.ts',
@@ -96,7 +96,7 @@ export const fencingMutations: readonly Mutation[] = [
     name: 'pinned-by-an-old-wish',
     faults: ['drain'],
     bug: 'A drain leaves a set where it is that was asked for on another host.',
-    seedsMax: 60,
+    seedsMax: 20,
     edits: [
       {
         file: 'control-plane/domains/compute/store.ts',
@@ -134,7 +134,7 @@ export const fencingMutations: readonly Mutation[] = [
     name: 'fenced-without-second-sign',
     faults: ['bmc'],
     bug: 'Power control alone is believed, though a neighbour hears the host.',
-    seedsMax: 100,
+    seedsMax: 20,
     edits: [
       {
         file: fence,
@@ -201,7 +201,7 @@ export const fencingMutations: readonly Mutation[] = [
   {
     name: 'epoch-check-off',
     bug: 'An agent takes a set at a lower epoch than it has seen, and a server believes reports of one.',
-    seedsMax: 200,
+    seedsMax: 20,
     edits: [
       {
         file: 'host-agent/wanted/wanted-store.ts',

@@ -187,22 +187,22 @@ export const recordMutations: readonly Mutation[] = [
     ],
   },
   {
-    name: 'prune-forgets',
+    name: 'prune-leaves-sets',
     faults: ['apply'],
-    bug: 'What a manifest made in its last apply is not known as its own.',
+    bug: 'Pruning leaves the sets that a manifest does not name any more.',
     seedsMax: 20,
     edits: [
       {
-        file: 'control-plane/domains/apply/reconcilers/advance.ts',
-        before:
-          "      return { ...change, state: 'done', owns: id === null ? null : { id, kind } }",
-        after: "      return { ...change, state: 'done', owns: null }",
+        file: 'control-plane/domains/apply/plan.ts',
+        before: 'if (name === undefined || isDeclared(context, { kind, name })) return []',
+        after:
+          "if (name === undefined || kind === 'set' || isDeclared(context, { kind, name })) return []",
       },
     ],
   },
   {
-    name: 'update-does-not-reach',
-    bug: 'A changed set is recorded, and its host is not told.',
+    name: 'limits-not-told',
+    bug: 'A host is told the same memory limit for every set.',
     seedsMax: 10,
     edits: [
       {
