@@ -41,6 +41,7 @@ function start(record?: (report: HostReport) => Promise<void>) {
   const clean = { count: 0 }
   const queue = new FoundQueue({
     hostId: hostId(1),
+    sessionId: 'session',
     world,
     clock,
     log: silentLog,
@@ -127,7 +128,12 @@ describe('the reports of a session', () => {
     queue.add(report([foundSet(7)], { full: true, last: true }))
     await clock.advance(1)
     assert.deepEqual(recorded, [
-      { sets: [foundSet(1)], full: true, mentioned: new Set([setId(1), setId(7)]) },
+      {
+        sets: [foundSet(1)],
+        full: true,
+        mentioned: new Set([setId(1), setId(7)]),
+        sessionId: 'session',
+      },
     ])
   })
 
@@ -164,7 +170,9 @@ describe('the reports of a session', () => {
     const { clock, queue, recorded } = start()
     queue.add(report([foundSet(1, { epoch: 1 })], { full: true }))
     await clock.advance(1)
-    assert.deepEqual(recorded, [{ sets: [], full: true, mentioned: new Set([setId(1)]) }])
+    assert.deepEqual(recorded, [
+      { sets: [], full: true, mentioned: new Set([setId(1)]), sessionId: 'session' },
+    ])
   })
 
   test('are kept while the database is away', async () => {
@@ -178,7 +186,7 @@ describe('the reports of a session', () => {
     away = false
     await clock.advance(1_000)
     assert.deepEqual(recorded, [
-      { sets: [foundSet(1)], full: true, mentioned: new Set([setId(1)]) },
+      { sets: [foundSet(1)], full: true, mentioned: new Set([setId(1)]), sessionId: 'session' },
     ])
     assert.deepEqual(defects, [])
   })

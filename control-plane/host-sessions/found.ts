@@ -48,6 +48,7 @@ export function mergeReports(earlier: FoundReport, later: FoundReport): FoundRep
 
 export interface FoundQueueDeps {
   readonly hostId: HostId
+  readonly sessionId: string
   readonly world: World
   readonly events: HostEvents
   readonly clock: Clock
@@ -153,7 +154,12 @@ export class FoundQueue {
     if (sets.length === 0 && !report.full) return isClean ? this.#deps.onClean() : undefined
     // What was refused was spoken of all the same: it is not gone.
     const mentioned = new Set(report.sets.map((found) => found.id))
-    await events.recordFound(hostId, { sets, full: report.full, mentioned })
+    await events.recordFound(hostId, {
+      sets,
+      full: report.full,
+      mentioned,
+      sessionId: this.#deps.sessionId,
+    })
     if (isClean) await this.#deps.onClean()
   }
 

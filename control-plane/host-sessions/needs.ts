@@ -51,6 +51,8 @@ export interface HostReport {
   /** Sets that are not `mentioned` do not exist on the host. */
   readonly full: boolean
   readonly mentioned: ReadonlySet<string>
+  /** In which session it was said; what another server has still to record of an earlier one no longer counts. */
+  readonly sessionId?: string
 }
 
 /** What hosts report; compute implements it. Called for one host at a time, with its own sets at their present epochs. */

@@ -129,6 +129,7 @@ export class HostSession {
     })
     this.#found = new FoundQueue({
       hostId: this.hostId,
+      sessionId: this.id,
       world: deps.world,
       events: deps.events,
       clock,

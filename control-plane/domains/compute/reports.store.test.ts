@@ -35,7 +35,7 @@ async function openRegion(context: TestContext) {
       await insertSet(tx, touched, setRow(number, { projectId: project, hostId: hostId(number) }))
     }
   })
-  return { world, record: createFoundRecorder({ ...deps, recorder }) }
+  return { world, database, record: createFoundRecorder({ ...deps, recorder }) }
 }
 
 function found(id: SetId, world: World, changes: Partial<FoundSet> = {}): FoundSet {
@@ -100,4 +100,18 @@ test('in a batch, too, only the host that a set is placed on is believed, at its
   ])
   assert.equal(world.setFound.get(setId(1))?.state, 'running')
   assert.equal(world.setFound.get(setId(2)), undefined)
+})
+
+test('what was said in an earlier session is not recorded any more, whichever server still has it', async (t) => {
+  const { world, database, record } = await openRegion(t)
+  const [earlier, present] = [newId(systemClock, systemRandom), newId(systemClock, systemRandom)]
+  await database.query
+    .insertInto('hostLiveness')
+    .values({ hostId: hostId(1), sessionId: present, heardAtMs: 1 })
+    .execute()
+  const say = (sessionId: string, state: FoundSet['state']) =>
+    record(hostId(1), { ...report(found(setId(1), world, { state })), sessionId })
+  await say(present, 'running')
+  await say(earlier, 'starting')
+  assert.equal(world.setFound.get(setId(1))?.state, 'running')
 })

@@ -18,7 +18,7 @@ import {
 } from '../operations/index.ts'
 import { outcomeOf } from './outcome.ts'
 import { removeSetRows } from './removal.ts'
-import { lockSets, releaseSets, upsertFound } from './store.ts'
+import { lockSets, releaseSets, sessionsOf, upsertFound } from './store.ts'
 
 export interface ReportDeps {
   readonly world: World
@@ -34,6 +34,8 @@ export interface HostReport {
   readonly full: boolean
   /** Everything that it spoke of, also what was refused. */
   readonly mentioned: ReadonlySet<string>
+  /** The session in which it was said; nothing is recorded of an earlier one. Absent: whichever it was. */
+  readonly sessionId?: string | undefined
 }
 
 export interface ReportOfHost {
@@ -43,6 +45,7 @@ export interface ReportOfHost {
 
 interface News {
   readonly hostId: HostId
+  readonly sessionId: string | undefined
   readonly found: FoundSet
 }
 
@@ -75,13 +78,20 @@ export async function recordReports(
 ): Promise<void> {
   const news = new Map<string, News>()
   for (const { hostId, report } of reports)
-    for (const found of newsOf(deps, hostId, report)) news.set(found.id, { hostId, found })
+    for (const found of newsOf(deps, hostId, report))
+      news.set(found.id, { hostId, sessionId: report.sessionId, found })
   if (news.size === 0) return
   await deps.recorder.write(async (tx, touched) => {
     // The world may be a moment behind: the rows decide.
     const rows = await lockSets(tx, [...news.keys()])
-    const placed = [...news.values()].filter(({ hostId, found }) => {
+    // Looked at behind the locks: what a later session says of these sets is recorded after this, or its arrival is seen here.
+    const hostIds = [...news.values()].flatMap(({ hostId, sessionId }) =>
+      sessionId === undefined ? [] : [hostId],
+    )
+    const sessions = await sessionsOf(tx, hostIds)
+    const placed = [...news.values()].filter(({ hostId, sessionId, found }) => {
       const row = rows.get(found.id)
+      if (sessionId !== undefined && sessions.get(hostId) !== sessionId) return false
       return row?.hostId === hostId && row.epoch === found.epoch
     })
     const isGone = ({ found }: News): boolean =>

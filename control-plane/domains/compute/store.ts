@@ -378,6 +378,20 @@ export async function lockSets(tx: Tx, ids: readonly string[]): Promise<Map<stri
   return new Map(rows.map((row) => [row.id, row]))
 }
 
+/** The session of each host that is in force. */
+export async function sessionsOf(
+  tx: Tx,
+  hostIds: readonly HostId[],
+): Promise<ReadonlyMap<HostId, string | null>> {
+  if (hostIds.length === 0) return new Map()
+  const rows = await tx
+    .selectFrom('hostLiveness')
+    .select(['hostId', 'sessionId'])
+    .where('hostId', '=', sql<HostId>`any(${[...new Set(hostIds)]}::uuid[])`)
+    .execute()
+  return new Map(rows.map(({ hostId, sessionId }) => [hostId, sessionId]))
+}
+
 export interface FoundChange {
   readonly hostId: HostId
   readonly found: FoundSet
