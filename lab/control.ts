@@ -1,9 +1,10 @@
 /** The control side of a lab: the database, the image registry, and two server processes. */
 import { mkdirSync } from 'node:fs'
 import type { Clock, Random } from '@nubo/base'
-import { PostgresServer, run, start, type Log } from '@nubo/runtime'
+import { run, start, type Log, type PostgresServer } from '@nubo/runtime'
 import type { LabCgroups } from './cgroups.ts'
 import { nodeProgram } from './checkout.ts'
+import { superviseDatabase } from './database.ts'
 import { writeJson } from './files.ts'
 import type { LabHome } from './home.ts'
 import { lastLines, rotateLog } from './logs.ts'
@@ -40,20 +41,18 @@ export class Control {
   constructor(options: ControlOptions) {
     this.#options = options
     const { home, state, serverAddress, cgroups } = options
-    this.#postgres = new PostgresServer({
+    const { clock, random, log } = options
+    const { server, program } = superviseDatabase({
       folder: home.postgres,
       runFolder: home.postgresRun,
       logFile: home.logOf('postgres'),
       cgroups: cgroups.enter(CGROUP),
+      clock,
+      random,
+      log,
     })
-    this.database = this.#supervise('postgres', {
-      start: async () => {
-        rotateLog(home.logOf('postgres'))
-        await this.#postgres.start()
-        const { pid, exited } = this.#postgres
-        return { pid: pid ?? 0, exited, stop: (how) => this.#postgres.stop(how) }
-      },
-    })
+    this.#postgres = server
+    this.database = program
     this.registry = this.#supervise('registry', {
       start: () => this.#start('registry', ['docker-registry', 'serve', home.registryConfig], {}),
       ready: (signal) =>

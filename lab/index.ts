@@ -1,5 +1,6 @@
 export { nodeProgram } from './checkout.ts'
 export { busyboxRootTar } from './busybox-image.ts'
+export { superviseDatabase, type SupervisedDatabase } from './database.ts'
 export { demonstrate, type DemoResult } from './demo.ts'
 export { DEFAULT_HOME, type HostFolders, type LabHome } from './home.ts'
 export { type Cable } from './lab-host.ts'

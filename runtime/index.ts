@@ -1,6 +1,7 @@
 export { Batcher, type BatcherOptions } from './batcher.ts'
 export { openLog, silentLog, type Log, type LogFields, type LogOptions } from './process/log.ts'
 export {
+  databaseUnavailable,
   isDatabaseUnavailable,
   isRetryableConflict,
   openDatabase,

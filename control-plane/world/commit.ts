@@ -1,5 +1,10 @@
-import { PlatformError, type Clock, type ProjectId, type Random } from '@nubo/base'
-import { isDatabaseUnavailable, isRetryableConflict, type Database } from '@nubo/runtime'
+import type { Clock, ProjectId, Random } from '@nubo/base'
+import {
+  databaseUnavailable,
+  isDatabaseUnavailable,
+  isRetryableConflict,
+  type Database,
+} from '@nubo/runtime'
 import { sql, type Transaction } from 'kysely'
 import { actNow } from './acting.ts'
 import { auditInsert, auditRows, isTold, type RowChange } from './audit.ts'
@@ -87,8 +92,7 @@ export async function commit<Value>(
       if (isRetryableConflict(error) && attempt < CONFLICT_ATTEMPTS_MAX) continue
       const exceeded = exceededOf(error)
       if (exceeded !== undefined) throw quotaError(exceeded)
-      if (isDatabaseUnavailable(error))
-        throw new PlatformError('DATABASE_UNAVAILABLE', {}, { cause: error })
+      if (isDatabaseUnavailable(error)) throw databaseUnavailable(error)
       throw error
     }
   }

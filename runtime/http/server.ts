@@ -5,7 +5,7 @@ import type { ErrorReply, Route } from '@nubo/contracts'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { z } from 'zod'
 import type { Log } from '../process/log.ts'
-import { isDatabaseUnavailable } from '../postgres/database.ts'
+import { databaseUnavailable, isDatabaseUnavailable } from '../postgres/database.ts'
 import type { Binding } from './bind.ts'
 import { Encoded, WholeList } from './encoded.ts'
 import { drained } from './drain.ts'
@@ -386,8 +386,7 @@ function replyOf(error: PlatformError, requestId: string): ErrorReply {
 
 function toPlatformError(error: unknown): PlatformError {
   if (isPlatformError(error)) return error
-  if (isDatabaseUnavailable(error))
-    return new PlatformError('DATABASE_UNAVAILABLE', {}, { cause: error })
+  if (isDatabaseUnavailable(error)) return databaseUnavailable(error)
   const code = error instanceof Error && 'code' in error ? String(error.code) : ''
   if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
     return new PlatformError('TOO_LARGE', {

@@ -274,9 +274,9 @@ const connectionErrors = new Set([
 ])
 
 /** True when the database could not be reached or went away, so that trying again may help. */
-export function isDatabaseUnavailable(error: unknown): boolean {
+export function isDatabaseUnavailable(error: unknown): error is Error {
   if (!(error instanceof Error)) return false
-  const code = 'code' in error && typeof error.code === 'string' ? error.code : ''
+  const code = codeOf(error)
   // SQLSTATE classes: 08 connection, 53 resources (disk full, too many connections), 57P0x shutdown; 57014 statement
   // timeout, 25P03 a transaction that this process left idle for too long (it was stopped for a while).
   if (/^(08|53|57P0)/.test(code) || code === '57014' || code === '25P03') return true
@@ -284,6 +284,24 @@ export function isDatabaseUnavailable(error: unknown): boolean {
   return /Connection terminated|Query read timeout|timeout exceeded when trying to connect|Client (?:was closed|has encountered a connection error)/.test(
     error.message,
   )
+}
+
+/** What an operator can do something about, by SQLSTATE; everything else is silence to whoever asks. */
+const unavailableTexts: Readonly<Record<string, string>> = {
+  '53100': 'The disk of the database is full.',
+  '53200': 'The database has no memory left.',
+  '53300': 'The database has no connection left for this server.',
+  '57P03': 'The database is starting, or recovering from a crash.',
+}
+
+/** What a caller is told of an error that `isDatabaseUnavailable`. */
+export function databaseUnavailable(cause: Error): PlatformError {
+  const message = unavailableTexts[codeOf(cause)]
+  return new PlatformError('DATABASE_UNAVAILABLE', {}, { cause, ...(message && { message }) })
+}
+
+function codeOf(error: Error): string {
+  return 'code' in error && typeof error.code === 'string' ? error.code : ''
 }
 
 /** The name of the constraint that a statement violated (unique, foreign key, check), if that is what happened. */
