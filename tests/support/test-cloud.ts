@@ -2,25 +2,29 @@
  * A real cloud for tests: the lab with its engines, in a home of its own under the temporary folder, so that it lives
  * beside any other. Programs of it can be killed, and `restore` brings it back to health between tests.
  */
-import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createClient, type Client } from '@nubo/client'
 import type { Host, SetView } from '@nubo/contracts'
 import { createLab, type Lab, type LabStatus, type ProcessStatus } from '@nubo/lab'
-import { findProcess, signalProcess, systemClock, systemRandom } from '@nubo/runtime'
+import { findProcess, run, signalProcess, systemClock, systemRandom } from '@nubo/runtime'
 import { DockerClient } from '@nubo/wire-docker'
+import pg from 'pg'
 import { busyboxTar } from './busybox.ts'
 import { Tenant, type EngineContainer } from './tenant.ts'
 import { waitUntil } from './wait.ts'
 
 const RETURN_TIMEOUT_MS = 60_000
+const PROBE_PORT = 7_444
 
 export class TestCloud {
   readonly lab: Lab
   readonly operator: Client
   readonly #folder: string
   readonly #engines = new Map<string, DockerClient>()
+  readonly #unprobed = new Set<string>()
+  readonly #agentsKeptOff = new Set<string>()
   #image: Buffer | undefined
 
   private constructor(lab: Lab, folder: string) {
@@ -115,6 +119,56 @@ export class TestCloud {
     await this.runsAgain(name, await this.kill(name))
   }
 
+  /**
+   * Other hosts do not hear this one any more when they look for it, though guests still reach each other: its underlay
+   * drops these datagrams and no others.
+   */
+  async cutProbes(host: string): Promise<void> {
+    this.#unprobed.add(host)
+    await this.#ofctl(host, 'add-flow', `priority=1000,udp,tp_dst=${PROBE_PORT},actions=drop`)
+  }
+
+  async healProbes(host: string): Promise<void> {
+    await this.#ofctl(host, 'del-flows', `udp,tp_dst=${PROBE_PORT}`)
+    this.#unprobed.delete(host)
+  }
+
+  async #ofctl(host: string, verb: string, flow: string): Promise<void> {
+    const bridge = `unix:${this.lab.home.host(host).run}/br-phy.mgmt`
+    await run({ argv: ['ovs-ofctl', verb, bridge, flow] })
+  }
+
+  /** SIGKILL, and whatever is started in its place ends before it does anything: it does not know who it is. */
+  async killAgentForGood(host: string): Promise<void> {
+    const file = this.#identityOf(host)
+    renameSync(file, `${file}.aside`)
+    this.#agentsKeptOff.add(host)
+    await this.kill(`${host}-agent`)
+  }
+
+  /** Its agent can live again; the lab starts it after a moment. */
+  letAgentLive(host: string): void {
+    const file = this.#identityOf(host)
+    renameSync(`${file}.aside`, file)
+    this.#agentsKeptOff.delete(host)
+  }
+
+  #identityOf(host: string): string {
+    return join(this.lab.home.host(host).agentState, 'identity.json')
+  }
+
+  /** What is placed meanwhile, without a word where, is placed on this host; later it may be anywhere. */
+  async placing<Value>(host: string, work: () => Promise<Value>): Promise<Value> {
+    const { hosts } = await this.status()
+    const others = hosts.filter(({ name }) => name !== host)
+    for (const { name } of others) await this.operator.hostCordon({ params: { id: name } })
+    try {
+      return await work()
+    } finally {
+      for (const { name } of others) await this.operator.hostUncordon({ params: { id: name } })
+    }
+  }
+
   async hostIs(name: string, state: Host['state']): Promise<void> {
     await waitUntil(
       () => this.operator.hostShow({ params: { id: name } }),
@@ -123,13 +177,36 @@ export class TestCloud {
     )
   }
 
-  /** Every host on, every cable in, every program running, every host ready. */
+  /** Waits until so many more heartbeats of a host have been recorded. */
+  async beats(name: string, count: number): Promise<void> {
+    const { id } = await this.operator.hostShow({ params: { id: name } })
+    const socket = encodeURIComponent(this.lab.home.postgresRun)
+    const client = new pg.Client({ connectionString: `postgresql://nubo@${socket}:5432/nubo` })
+    await client.connect()
+    try {
+      const read = async (): Promise<number> => {
+        const asked = 'select beats::int as beats from host_liveness where host_id = $1'
+        return (await client.query<{ beats: number }>(asked, [id])).rows[0]?.beats ?? 0
+      }
+      const before = await read()
+      await waitUntil(read, (beats) => beats >= before + count, {
+        timeoutMs: RETURN_TIMEOUT_MS,
+        what: `${count} heartbeats of ${name} are recorded`,
+      })
+    } finally {
+      await client.end()
+    }
+  }
+
+  /** Every host on, every cable in, heard by the others, every program running, every host ready. */
   async restore(): Promise<void> {
     const { hosts } = await this.status()
     for (const { name, power, cutCables } of hosts) {
       if (power === 'off') await this.lab.powerOn(name)
       if (cutCables.length > 0) await this.lab.heal(name)
     }
+    for (const name of this.#unprobed) await this.healProbes(name)
+    for (const name of this.#agentsKeptOff) this.letAgentLive(name)
     await waitUntil(
       () => this.status(),
       ({ processes }) => processes.every(({ state }) => state === 'running'),

@@ -5,7 +5,9 @@
  */
 import { after, before, describe } from 'node:test'
 import { TestCloud } from '../support/test-cloud.ts'
+import { agents } from './cloud/agents.ts'
 import { badInput } from './cloud/bad-input.ts'
+import { brake } from './cloud/brake.ts'
 import { drain } from './cloud/drain.ts'
 import { end, lookAtMachine } from './cloud/end.ts'
 import { fencing } from './cloud/fencing.ts'
@@ -35,6 +37,8 @@ describe('a cloud', () => {
   hostFaults(cloudOf)
   leases(cloudOf)
   fencing(cloudOf)
+  agents(cloudOf)
+  brake(cloudOf)
   drain(cloudOf)
   badInput(cloudOf)
   end(cloudOf, () => machineBefore)

@@ -4,6 +4,7 @@ import type { SetView } from '@nubo/contracts'
 import { SERVE, type Tenant } from '../../support/tenant.ts'
 import type { TestCloud } from '../../support/test-cloud.ts'
 import { waitUntil } from '../../support/wait.ts'
+import { tellsWitness, Witness } from '../../support/witness.ts'
 
 const LONG_MS = 90_000
 
@@ -24,17 +25,15 @@ export function fencing(cloudOf: () => TestCloud): void {
       await tenant.clear()
     })
 
-    /** Sets of a group that stay off h2, so that they are on h1 and h3 only for as long as these live. */
+    /** Sets on h3, which may be anywhere later. */
     const runMobile = async (...names: string[]): Promise<SetView[]> => {
-      await cloud.operator.hostCordon({ params: { id: 'h1' } })
-      await cloud.operator.hostCordon({ params: { id: 'h2' } })
-      const sets = await Promise.all(
-        names.map((name) =>
-          tenant.run({ name, network: 'net', command: SERVE, recovery: 'elsewhere' }),
+      const sets = await cloud.placing('h3', () =>
+        Promise.all(
+          names.map((name) =>
+            tenant.run({ name, network: 'net', command: SERVE, recovery: 'elsewhere' }),
+          ),
         ),
       )
-      await cloud.operator.hostUncordon({ params: { id: 'h1' } })
-      await cloud.operator.hostUncordon({ params: { id: 'h2' } })
       assert.deepEqual([...new Set(sets.map(({ host }) => host))], ['h3'])
       return sets
     }
@@ -68,35 +67,62 @@ export function fencing(cloudOf: () => TestCloud): void {
       await tenant.remove('one', 'two')
     })
 
-    it('a host that is cut off and has no power control: it stops them itself, and only then they run elsewhere', async () => {
-      await cloud.operator.hostPowerClear({ params: { id: 'h3' } })
-      const [set] = await runMobile('three')
-      assert.ok(set)
-      await cloud.lab.cut('h3')
-      const seen = { runsHere: true }
-      const now = await waitUntil(
-        async () => {
-          // Looked at in this order: whatever runs elsewhere now had stopped here before.
-          const elsewhere = await tenant.show('three')
-          const here = await cloud.containersOf(set)
-          seen.runsHere = here.length > 0
-          if (elsewhere.host !== 'h3' && elsewhere.host !== null)
-            assert.deepEqual(here, [], 'it was placed again while it ran on h3')
-          return elsewhere
-        },
-        ({ state, host }) => state === 'running' && host !== 'h3',
-        { timeoutMs: LONG_MS, what: 'three runs on another host' },
-      )
-      assert.deepEqual([now.address, now.epoch], [set.address, set.epoch + 1])
-      const lost = await cloud.operator.hostShow({ params: { id: 'h3' } })
-      assert.deepEqual([lost.state, lost.fence?.by], ['fenced', 'lease'])
-      assert.match(await tenant.fetch('client', set.address), /Hello from a set/)
+    for (const { isHeard, how } of [
+      {
+        isHeard: false,
+        how: 'a host that is cut off, alive and not under power control: it stops them itself before they run elsewhere, as a third place hears',
+      },
+      {
+        isHeard: true,
+        how: 'a host that only the servers do not hear: it stops them just so, and is fenced once it has told its neighbours, but never switched off',
+      },
+    ]) {
+      it(how, async (t) => {
+        await cloud.lab.up() // every host under power control
+        if (!isHeard) await cloud.operator.hostPowerClear({ params: { id: 'h3' } })
+        const client = await tenant.show('client')
+        const witness = await Witness.start(t, await cloud.netnsOf(client))
+        const name = isHeard ? 'heard' : 'unheard'
+        const command = tellsWitness(client.address)
+        const set = await cloud.placing('h3', () =>
+          tenant.run({ name, network: 'net', command, recovery: 'elsewhere' }),
+        )
+        await witness.hears(20)
+        // Guests of it and of others still reach each other: what runs on is heard.
+        await cloud.lab.cut('h3', ['mgmt'])
+        if (!isHeard) await cloud.cutProbes('h3')
+        await cloud.hostIs('h3', 'unreachable')
+        await witness.hears(20)
+        const now = await waitUntil(
+          async () => {
+            // Looked at in this order: whatever runs elsewhere now had stopped here before.
+            const elsewhere = await tenant.show(name)
+            const here = await cloud.containersOf(set)
+            if (elsewhere.host !== 'h3' && elsewhere.host !== null)
+              assert.deepEqual(here, [], 'it was placed again while it ran on h3')
+            return elsewhere
+          },
+          ({ state, host }) => state === 'running' && host !== 'h3',
+          { timeoutMs: LONG_MS, what: 'it runs on another host' },
+        )
+        assert.deepEqual([now.address, now.epoch], [set.address, set.epoch + 1])
+        const { state, fence } = await cloud.operator.hostShow({ params: { id: 'h3' } })
+        assert.deepEqual(
+          [state, fence?.by, fence?.power],
+          ['fenced', 'lease', isHeard ? 'on' : 'none'],
+        )
+        const told = new Set(fence?.neighbours.map(({ answer, lease }) => `${answer} ${lease}`))
+        assert.deepEqual([...told], [isHeard ? 'heard ended' : 'silence null'])
+        await witness.hears(20)
+        assert.equal(witness.runs.length, 2, `one after the other: ${witness.runs.join(' ')}`)
+        t.diagnostic(`nobody was heard for ${witness.silencesMs().map(Math.round).join()} ms`)
 
-      await cloud.lab.heal('h3')
-      await cloud.hostIs('h3', 'ready')
-      assert.deepEqual(await cloud.containersOf(set), [])
-      assert.match(await tenant.fetch('client', set.address), /Hello from a set/)
-      await tenant.remove('three')
-    })
+        await cloud.restore()
+        assert.deepEqual(await cloud.containersOf(set), [])
+        await witness.hears(20)
+        assert.equal(witness.runs.length, 2, 'it has not come to life again on h3')
+        await tenant.remove(name)
+      })
+    }
   })
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { after, before, beforeEach, describe, it } from 'node:test'
 import { isApiError } from '@nubo/client'
 import type { SetView } from '@nubo/contracts'
-import { HEARTBEAT_PERIOD_MS } from '@nubo/contracts/host'
+import { HEARTBEAT_MISSED_MAX, HEARTBEAT_PERIOD_MS } from '@nubo/contracts/host'
 import { run } from '@nubo/runtime'
 import { Pings } from '../../support/pings.ts'
 import { SERVE, type Tenant } from '../../support/tenant.ts'
@@ -74,7 +74,7 @@ export function hostFaults(cloudOf: () => TestCloud): void {
       assert.deepEqual(await cloud.containersOf(doomed), [])
     })
 
-    it('a host without its servers for a while stays in service: no ping lost, no restart, no flapping', async (t) => {
+    it('a host without its servers for a while stays in service: others hear it, so it is not switched off; no ping lost, no restart, no flapping', async (t) => {
       const sets = await Promise.all(
         ['a', 'b', 'c'].map((name) => tenant.run({ name, network: 'net', host: 'h2' })),
       )
@@ -88,6 +88,21 @@ export function hostFaults(cloudOf: () => TestCloud): void {
       await cloud.lab.cut('h2', ['mgmt'])
       for (const { name } of sets)
         await tenant.waitSet(name, ({ state }) => state === 'unknown', LONG_MS)
+      const blocked = await waitUntil(
+        () => cloud.operator.hostShow({ params: { id: 'h2' } }),
+        ({ fence }) => fence?.step === 'blocked',
+        { timeoutMs: LONG_MS, what: 'it is known that it lives' },
+      )
+      assert.equal(blocked.state, 'unreachable')
+      assert.match(blocked.reason?.text ?? '', /(h1|h3) hears it on the underlay, so it is alive/)
+      assert.deepEqual(
+        blocked.fence?.neighbours.map(({ answer, lease }) => [answer, lease]),
+        [
+          ['heard', 'lasts'],
+          ['heard', 'lasts'],
+        ],
+      )
+      assert.equal(blocked.fence?.power, 'on')
       await pings.answered(100)
       await cloud.lab.heal('h2')
       for (const { name } of sets) await tenant.isRunning(name, LONG_MS)
@@ -100,7 +115,7 @@ export function hostFaults(cloudOf: () => TestCloud): void {
       assert.deepEqual(states.of(peer.id), ['running'])
     })
 
-    it('guests of a host whose data cable is out and in again reach the others, and nothing is restarted', async (t) => {
+    it('a host whose data cable is out stays in service, and with it in again its guests reach the others; nothing is restarted', async (t) => {
       const set = await tenant.run({ name: 'cabled', network: 'net', host: 'h2' })
       const before = await cloud.containersOf(set)
       const peer = await tenant.show('peer')
@@ -110,6 +125,10 @@ export function hostFaults(cloudOf: () => TestCloud): void {
       await pings.answered(20)
       await cloud.lab.cut('h2', ['data'])
       assert.equal(await tenant.reaches('cabled', peer.address), false)
+      // For as long as four heartbeats, after which it would be lost.
+      await cloud.beats('h2', HEARTBEAT_MISSED_MAX + 1)
+      assert.equal((await cloud.operator.hostShow({ params: { id: 'h2' } })).state, 'ready')
+      assert.equal((await tenant.exec('cabled', ['true'])).exitCode, 0, 'it is under control')
       await cloud.lab.heal('h2')
       await pings.answered(100)
       assert.deepEqual(states.of(set.id), ['running'])
