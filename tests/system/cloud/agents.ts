@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, beforeEach, describe, it, type TestContext } from 'node:test'
 import type { Host, SetView } from '@nubo/contracts'
+import { signalProcess } from '@nubo/runtime'
 import { SERVE, type Tenant } from '../../support/tenant.ts'
 import type { TestCloud } from '../../support/test-cloud.ts'
 import { waitUntil } from '../../support/wait.ts'
@@ -126,6 +127,41 @@ export function agents(cloudOf: () => TestCloud): void {
       await witness.hears(20)
       assert.equal(witness.runs.length, 1, 'it has run without a break')
       await waitUntil(host, ({ state, fence }) => state === 'ready' && fence === null)
+      await tenant.remove(mobile.name, local.name)
+    })
+
+    it('lives, but nothing would end its sets if it did not: a host that is cut off then waits for an operator, and nothing of it moves', async (t) => {
+      await cloud.operator.hostPowerClear({ params: { id: 'h3' } })
+      const { witness, mobile, local } = await stage(t, 'unguarded')
+      const guard = await cloud.pidOf('h3-guard')
+      signalProcess(guard, 'SIGSTOP')
+      try {
+        await waitUntil(host, ({ stopsWithinMs }) => stopsWithinMs === null, {
+          timeoutMs: LONG_MS,
+          what: 'the host says that it guarantees nothing',
+        })
+        await cloud.lab.cut('h3', ['mgmt'])
+        await cloud.cutProbes('h3')
+        const blocked = await waitUntil(
+          host,
+          ({ state, fence }) => state === 'unreachable' && fence?.step === 'blocked',
+          { timeoutMs: LONG_MS, what: 'it says that nothing proves its end' },
+        )
+        assert.match(blocked.reason?.text ?? '', /Nothing on it guarantees that its sets stop/)
+        assert.match(blocked.reason?.text ?? '', /nubo host fence h3 --confirm-off/)
+      } finally {
+        signalProcess(guard, 'SIGCONT')
+      }
+      await cloud.restore()
+      for (const set of [mobile, local]) {
+        const now = await tenant.isRunning(set.name, LONG_MS)
+        assert.deepEqual([now.host, now.epoch], ['h3', set.epoch])
+      }
+      await waitUntil(host, ({ stopsWithinMs }) => stopsWithinMs !== null, {
+        timeoutMs: LONG_MS,
+        what: 'its guarantee is back',
+      })
+      await witness.hears(20)
       await tenant.remove(mobile.name, local.name)
     })
   })
