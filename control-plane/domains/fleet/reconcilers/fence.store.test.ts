@@ -148,6 +148,7 @@ class Stage {
       stopsWithinMs: STOPS_WITHIN_MS,
     })
     await this.server.fleet.presence.connected(host.id, hello, { serverName: 's1', sessionId })
+    host.sessionId = sessionId
     return sessionId
   }
 
@@ -276,10 +277,12 @@ test('a host that returns while it is being fenced is not fenced', async (contex
   const evacuation = { release: () => Promise.resolve() }
   const fence = () =>
     stage.server.recorder.write((tx, touched) => recordFenced(tx, touched, { fencing, evacuation }))
+  let wasFenced = false
   for (let round = 0; round < 3; round++) {
     const [, fenced] = await Promise.all([stage.arrive(), fence()])
-    // Whichever was first: a fenced host returns as such, a host that was back is not fenced.
-    assert.equal(stage.row().state, fenced === undefined ? 'ready' : 'returning')
+    wasFenced ||= fenced !== undefined
+    // Whichever was first: a fenced host returns as such until it is clean, a host that was back is not fenced.
+    assert.equal(stage.row().state, wasFenced ? 'returning' : 'ready')
   }
   await stage.arrive()
   assert.equal(await fence(), undefined)
@@ -321,6 +324,24 @@ test('two of three hosts lost: the brake holds and says so, an operator goes thr
   // One lost host alone is no reason to hold.
   await stage.until(() => stage.server.world.brake.size === 0, both)
   await stage.until(() => isFenced(stage.row(2)), both)
+})
+
+test('what was seen while the brake held decides nothing after it: hosts that come back one after the other are not switched off', async (context) => {
+  const stage = await Stage.open(context, { power: true })
+  const both = [1, 2]
+  await stage.pass(SILENCE_MAX_MS + 8_000, both)
+  for (const n of both) assert.equal(stage.row(n).fence?.step, 'held')
+  // The cables are in again; the one has found a server, and the other is about to.
+  stage.word.now = 'alive'
+  await stage.arrive(2)
+  await stage.pass(6_000)
+  assert.equal(stage.server.world.brake.size, 0)
+  assert.deepEqual(stage.power.orders, [])
+  assert.equal(stage.row().fence?.step, 'blocked')
+  // It is followed as any other.
+  stage.word.now = 'silence'
+  await stage.until(isFenced)
+  assert.deepEqual(stage.power.orders, [stage.row().id])
 })
 
 test('an operator’s wish: refused for a connected host, done by power for a lost one in maintenance', async (context) => {

@@ -57,6 +57,13 @@ export function createFenceReconciler(
   const gathering = new Set<HostId>()
   /** Evidence counts only if its gathering began after the last deed. */
   const actedAtMs = new Map<HostId, number>()
+  let wasHeld = false
+
+  /** What was seen up to now says nothing about what is so from now on. */
+  function lookAnew(id: HostId): void {
+    looks.delete(id)
+    actedAtMs.set(id, clock.monotonicMs())
+  }
 
   /** In the background, so that a controller that hangs holds up nobody else. */
   function look(host: HostRow): void {
@@ -80,6 +87,9 @@ export function createFenceReconciler(
       const ids = new Set(lost.map(({ id }) => id))
       for (const known of [looks, actedAtMs])
         for (const id of known.keys()) if (!ids.has(id)) known.delete(id)
+      // Whatever cut off so many is over for some, so the others may be on their way back: their silence was of before.
+      if (wasHeld && brake === null) for (const id of ids) lookAnew(id)
+      wasHeld = brake !== null
       for (const host of lost.toSorted((a, b) => (a.id < b.id ? -1 : 1))) {
         const { id } = host
         const found = looks.get(id)
@@ -89,10 +99,7 @@ export function createFenceReconciler(
         const seen = liveness.seenOf(id)
         const action = decideOf(deps, { host, evidence: found.evidence, seen, brake })
         await act(deps, { host, action, evidence: found.evidence, record: seen?.record })
-        if (action.do !== 'power-off') continue
-        // What was seen before the power was switched says nothing about what is so after it.
-        looks.delete(id)
-        actedAtMs.set(id, clock.monotonicMs())
+        if (action.do === 'power-off') lookAnew(id)
       }
     },
   }
