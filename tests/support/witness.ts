@@ -56,12 +56,16 @@ export class Witness {
     return this.stretches.map(({ run }) => run)
   }
 
-  /** Resolves when so many more tokens of one run have come. */
+  /** Resolves when so many more tokens of one run have come. Throws when one is heard again after another: both live. */
   async hears(tokens: number): Promise<void> {
     const before = this.stretches.at(-1)
     const counted = before?.tokens ?? 0
     await waitUntil(
-      () => this.stretches.at(-1),
+      () => {
+        if (new Set(this.runs).size < this.runs.length)
+          throw new Error(`two writers live side by side: ${this.runs.slice(0, 4).join(' ')} …`)
+        return this.stretches.at(-1)
+      },
       (now) => now !== undefined && now.tokens >= tokens + (now === before ? counted : 0),
       { timeoutMs: HEARD_TIMEOUT_MS, what: 'the witness hears a writer' },
     )
