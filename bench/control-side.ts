@@ -13,6 +13,7 @@ import {
   systemRandom,
   type RunningProgram,
 } from '@nubo/runtime'
+import { prepareProgram, startServer } from './server-program.ts'
 import { DIE_WITH_US } from './stage.ts'
 
 const API_PORT = 27_480
@@ -21,7 +22,6 @@ const REGISTRY_PORT = 27_500
 const SERVERS = [0, 1] as const
 const READY_TIMEOUT_MS = 30_000
 const READY_POLL_MS = 20
-const main = new URL('../control-plane/main.ts', import.meta.url).pathname
 
 export class ControlSide {
   readonly folder: string
@@ -50,7 +50,7 @@ export class ControlSide {
       for (const index of SERVERS) writeFileSync(side.#configFile(index), side.#config(index))
       mkdirSync(join(side.folder, 'registry'))
       await run({
-        argv: [process.execPath, main, 'prepare', '--config', side.#configFile(0)],
+        argv: prepareProgram(side.#configFile(0)),
         timeoutMs: READY_TIMEOUT_MS,
       })
       side.#registry = start({
@@ -90,19 +90,8 @@ export class ControlSide {
 
   async startServers(): Promise<void> {
     for (const index of SERVERS) {
-      const program = start({
-        argv: [
-          ...DIE_WITH_US,
-          process.execPath,
-          // Profiles are for whoever works on what the bench shows.
-          ...(process.env['NUBO_BENCH_PROFILES'] === undefined
-            ? []
-            : ['--cpu-prof', `--cpu-prof-dir=${process.env['NUBO_BENCH_PROFILES']}`]),
-          main,
-          'run',
-          '--config',
-          this.#configFile(index),
-        ],
+      const program = startServer({
+        configFile: this.#configFile(index),
         logFile: join(this.folder, `server-${index + 1}.log`),
       })
       this.#servers.set(index, program)

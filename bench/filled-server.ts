@@ -7,7 +7,6 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createClient, type Client } from '@nubo/client'
-import { nodeProgram } from '@nubo/lab'
 import {
   PostgresServer,
   run,
@@ -17,11 +16,11 @@ import {
   type RunningProgram,
 } from '@nubo/runtime'
 import { filledRows, HEARTBEATS } from './filled-rows.ts'
+import { prepareProgram, startServer } from './server-program.ts'
 import { DIE_WITH_US, makeHomeFolder } from './stage.ts'
 
 const READY_TIMEOUT_MS = 180_000
 const FILL_TIMEOUT_MS = 120_000
-const SERVER = 'control-plane/main.ts'
 
 export interface FilledServer {
   readonly url: string
@@ -49,7 +48,7 @@ export async function startFilledServer(): Promise<FilledServer> {
   try {
     await postgres.start()
     const config = writeConfig(folder, postgres.url)
-    await run({ argv: nodeProgram(SERVER, 'prepare', '--config', config.file) })
+    await run({ argv: prepareProgram(config.file) })
     const fill = join(folder, 'fill.sql')
     writeFileSync(fill, filledRows())
     const psql = ['psql', '-q', '-X', postgres.url] as const
@@ -58,12 +57,7 @@ export async function startFilledServer(): Promise<FilledServer> {
     writeFileSync(beats, HEARTBEATS)
     programs.push(start({ argv: [...DIE_WITH_US, ...psql, '-f', beats], logFile: '/dev/null' }))
     const startMs = performance.now()
-    const server = start({
-      argv: [...DIE_WITH_US, ...nodeProgram(SERVER, 'run', '--config', config.file)],
-      // Compiled code is kept as `nubo up` has it kept.
-      env: { NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'] },
-      logFile: join(folder, 'server.log'),
-    })
+    const server = startServer({ configFile: config.file, logFile: join(folder, 'server.log') })
     programs.push(server)
     const token = readFileSync(config.tokenFile, 'utf8').trim()
     const client = createClient({

@@ -3,19 +3,12 @@
  * Hosts and sets are rows that SQL makes before the servers start; no agent runs, since none has a part in placing.
  */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { createClient, type Client } from '@nubo/client'
-import {
-  PostgresServer,
-  run,
-  start,
-  systemClock,
-  systemRandom,
-  type RunningProgram,
-} from '@nubo/runtime'
-import { DIE_WITH_US, makeHomeFolder } from './stage.ts'
+import { PostgresServer, run, systemClock, systemRandom, type RunningProgram } from '@nubo/runtime'
+import { prepareProgram, startServer } from './server-program.ts'
+import { makeHomeFolder } from './stage.ts'
 
-const main = resolve(import.meta.dirname, '../control-plane/main.ts')
 const PSQL_TIMEOUT_MS = 120_000
 const API_PORT = 7_301
 const HOST_CONTRACT_PORT = 7_401
@@ -41,7 +34,7 @@ export class PlacementStage {
     try {
       await stage.#postgres.start()
       for (const index of [0, 1]) writeFileSync(stage.#configFile(index), stage.#config(index))
-      await run({ argv: [process.execPath, main, 'prepare', '--config', stage.#configFile(0)] })
+      await run({ argv: prepareProgram(stage.#configFile(0)) })
       return stage
     } catch (error) {
       await stage.close()
@@ -66,16 +59,8 @@ export class PlacementStage {
   startServers(): void {
     for (const index of [0, 1])
       this.#servers.push(
-        start({
-          argv: [
-            ...DIE_WITH_US,
-            process.execPath,
-            ...(process.env['NUBO_BENCH_NODE_FLAGS'] ?? '').split(' ').filter(Boolean),
-            main,
-            'run',
-            '--config',
-            this.#configFile(index),
-          ],
+        startServer({
+          configFile: this.#configFile(index),
           logFile: this.#logFile(index),
           cwd: this.#folder,
         }),

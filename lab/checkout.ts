@@ -8,6 +8,17 @@ const top = dirname(import.meta.dirname)
 // A small young generation: these processes mostly wait, and many of them share a machine. Saves about 10 MB each.
 const SMALL_HEAP = ['--max-semi-space-size=2']
 
+// Each thread of a Node may otherwise keep freed memory of its own: 5 MB of a server that has taken in an image.
+const FEW_ARENAS = { MALLOC_ARENA_MAX: '2' }
+
+/** What programs started as `nodeProgram` says get to see besides; `compileCache` is where compiled code is kept. */
+export function nodeEnvironment(compileCache: string | undefined): Record<string, string> {
+  return {
+    ...FEW_ARENAS,
+    ...(compileCache === undefined ? {} : { NODE_COMPILE_CACHE: compileCache }),
+  }
+}
+
 /** How a program of this checkout is started, with the Node that runs us. */
 export function nodeProgram(path: string, ...args: readonly string[]): Argv {
   return [

@@ -6,6 +6,7 @@ import { parseArgs } from 'node:util'
 import { every, PlatformError } from '@nubo/base'
 import { openLog, systemClock, systemRandom } from '@nubo/runtime'
 import { findCgroupTrees, LabCgroups } from './cgroups.ts'
+import { nodeEnvironment } from './checkout.ts'
 import { Cloud } from './cloud.ts'
 import { labHome } from './home.ts'
 import { truncateLogs } from './logs.ts'
@@ -13,8 +14,6 @@ import { readState } from './state.ts'
 import { readEngineVersions } from './status.ts'
 import { openSupervisorApi } from './supervisor-api.ts'
 
-// Each thread of a Node may otherwise keep freed memory of its own: 5 MB of a server that has taken in an image.
-const FEW_ARENAS = { MALLOC_ARENA_MAX: '2' }
 const LOG_CHECK_MS = 60_000
 
 async function main(): Promise<void> {
@@ -25,15 +24,11 @@ async function main(): Promise<void> {
   const state = readState(home)
   if (state === undefined)
     throw new PlatformError('SETUP_FAILED', { next: 'start it with `nubo up`' })
-  const compileCache = process.env['NODE_COMPILE_CACHE']
   const cloud = new Cloud({
     home,
     state,
     cgroups: new LabCgroups(findCgroupTrees(), home.id),
-    nodeEnvironment: {
-      ...FEW_ARENAS,
-      ...(compileCache === undefined ? {} : { NODE_COMPILE_CACHE: compileCache }),
-    },
+    nodeEnvironment: nodeEnvironment(process.env['NODE_COMPILE_CACHE']),
     clock: systemClock,
     random: systemRandom,
     log,

@@ -67,6 +67,24 @@ function* many(count: number): Generator<Encoded<unknown>> {
   for (let n = 0; n < count; n++) yield encode({ n, fill: 'x'.repeat(1_000) })
 }
 
+test('others have their turn between the chunks, also while the reader takes all of it at once', async (context) => {
+  let turns = 0
+  let counting = setImmediate(function count() {
+    turns++
+    counting = setImmediate(count)
+  })
+  context.after(() => clearImmediate(counting))
+  const seen = new Set<number>()
+  const { list } = await open(context, function* () {
+    for (const item of many(1_000)) {
+      seen.add(turns)
+      yield item
+    }
+  })
+  await text(await list(LINES))
+  assert.ok(seen.size >= 5, `a megabyte was written in ${seen.size} turns`)
+})
+
 test('a list comes as lines with its revision, or as a page, as the reader asks', async (context) => {
   const { list, closed } = await open(context, () => many(3_000))
   const lines = await list(LINES)

@@ -6,11 +6,11 @@ import { LINES_TYPE, REVISION_HEADER } from '@nubo/contracts'
 import type { WholeList } from './encoded.ts'
 
 /** Encoding holds everybody else up for about this long; then they have their turn. */
-const SLICE_MS = 4
+const SLICE_MS = 2
 /** The clock is looked at so often. */
 const SLICE_ITEMS = 32
 /** A chunk is written at this length: large enough that writing costs nothing, small enough to wait in memory. */
-const CHUNK_CHARACTERS = 262_144
+const CHUNK_CHARACTERS = 131_072
 
 /** Whether the text of an Accept header asks for lines, and does so before JSON. */
 export function asksForLines(accept: string | undefined): boolean {
@@ -49,9 +49,9 @@ export async function writeLines(
     })
     for (const chunk of chunksOf(list, deps.clock)) {
       signal.throwIfAborted()
-      if (chunk === '') await nextTurn()
-      else if (!response.write(chunk)) await drained(response, { ...deps, signal })
-      else await nextTurn()
+      if (chunk !== '' && !response.write(chunk)) await drained(response, { ...deps, signal })
+      // Also after a drain: a reader that keeps up is told so within the same turn, list after list.
+      await nextTurn()
     }
     signal.throwIfAborted()
     response.end()

@@ -78,6 +78,7 @@ export interface HttpLimits {
 export const BODY_BYTES_MAX = 1_048_576
 export const CONNECTIONS_MAX = 2_000
 const HEADER_BYTES_MAX = 16_384
+const BYTES_FROM_CHARACTERS = 16_384
 const CONNECTIONS_CHECK_PERIOD_MAX_MS = 2_000
 
 const limitsDefault: HttpLimits = {
@@ -283,8 +284,16 @@ async function send(
     return reply
   }
   if (answer instanceof Encoded)
-    return reply.status(route.status).type('application/json; charset=utf-8').send(answer.text)
+    return reply
+      .status(route.status)
+      .type('application/json; charset=utf-8')
+      .send(bodyOf(answer.text))
   return reply.status(route.status).send(answer)
+}
+
+/** As bytes where it is long: a text would be counted, put behind the head and encoded, each time from its beginning. */
+function bodyOf(text: string): string | Buffer {
+  return text.length < BYTES_FROM_CHARACTERS ? text : Buffer.from(text)
 }
 
 function bearerToken(request: FastifyRequest): string | undefined {

@@ -1,0 +1,32 @@
+/** How benches start a server: as `nubo up` does, or what is measured is not what people have. */
+import { nodeEnvironment, nodeProgram } from '@nubo/lab'
+import { start, type RunningProgram } from '@nubo/runtime'
+import { DIE_WITH_US } from './stage.ts'
+
+const MAIN = 'control-plane/main.ts'
+
+/**
+ * Starts a server process that ends with us. For whoever works on what a bench shows, more flags of Node:
+ * NUBO_BENCH_NODE_FLAGS='--cpu-prof --cpu-prof-dir=FOLDER'.
+ */
+export function startServer(options: {
+  configFile: string
+  logFile: string
+  cwd?: string
+}): RunningProgram {
+  const { configFile, ...rest } = options
+  const [node, ...words] = nodeProgram(MAIN, 'run', '--config', configFile)
+  const script = words.findIndex((word) => word.endsWith(MAIN))
+  // The last of equal flags counts.
+  const flags = (process.env['NUBO_BENCH_NODE_FLAGS'] ?? '').split(' ').filter(Boolean)
+  return start({
+    argv: [...DIE_WITH_US, node, ...words.toSpliced(script, 0, ...flags)],
+    env: nodeEnvironment(process.env['NODE_COMPILE_CACHE']),
+    ...rest,
+  })
+}
+
+/** The step before servers start. */
+export function prepareProgram(configFile: string): ReturnType<typeof nodeProgram> {
+  return nodeProgram(MAIN, 'prepare', '--config', configFile)
+}
