@@ -30,7 +30,8 @@ export class FeedReader {
   readonly #deps: { database: Database<Tables>; world: World; clock: Clock; log: Log }
   #poll: Timer | undefined
   #reading: Promise<void> | undefined
-  #again = false
+  /** Was asked for while a read was under way. */
+  #wantedRevision = 0
   /** Of newer servers; each is logged once. */
   readonly #unknownKinds = new Set<string>()
 
@@ -54,13 +55,16 @@ export class FeedReader {
   }
 
   async #load(): Promise<void> {
-    await this.#deps.database.listen(FEED_CHANNEL, () => this.wake())
+    await this.#deps.database.listen(FEED_CHANNEL, (payload) => this.wake(revisionOf(payload)))
     await this.#resync()
   }
 
-  /** Reads soon; call it after a commit of this process. */
-  wake(): void {
-    void this.#readLogged()
+  /**
+   * Reads soon, unless the world is there already: this process hears of its own commits twice, by itself and by their
+   * notifications. Without a revision it reads in any case.
+   */
+  wake(revision = Infinity): void {
+    if (revision > this.#deps.world.revision) void this.#readLogged(revision)
   }
 
   async stop(): Promise<void> {
@@ -68,9 +72,9 @@ export class FeedReader {
     await this.#reading
   }
 
-  async #readLogged(): Promise<void> {
+  async #readLogged(revision = Infinity): Promise<void> {
     if (this.#reading !== undefined) {
-      this.#again = true
+      this.#wantedRevision = Math.max(this.#wantedRevision, revision)
       return this.#reading
     }
     this.#reading = this.#readAll()
@@ -80,15 +84,15 @@ export class FeedReader {
   async #readAll(): Promise<void> {
     try {
       do {
-        this.#again = false
+        this.#wantedRevision = 0
         while (await this.#readBatch()) {
           // a full batch: more may be waiting
         }
-      } while (this.#again)
+      } while (this.#wantedRevision > this.#deps.world.revision)
     } catch (error) {
       this.#deps.log.warn('the feed could not be read; it is tried again', { error })
     } finally {
-      // In the same turn as the last look at #again, or a wake in between would be lost until the next poll.
+      // In the same turn as the last look at #wantedRevision, or a wake in between would be lost until the next poll.
       this.#reading = undefined
     }
   }
@@ -171,6 +175,12 @@ export class FeedReader {
     }
     world.apply(revision, changes)
   }
+}
+
+/** Of a notification; one without (the listener was away for a while) may stand for any. */
+function revisionOf(payload: string): number {
+  const revision = Number(payload)
+  return payload === '' || Number.isNaN(revision) ? Infinity : revision
 }
 
 function withId(body: Record<string, unknown>): { readonly id: string } {

@@ -30,7 +30,7 @@ export function createRecorder(deps: {
       const { value, revision } = await commit({ database, clock, quotaDefaults, audit }, work)
       if (revision !== undefined) {
         // What hears of the news works for itself, not for whoever caused them.
-        whileActing(undefined, () => deps.feed.wake())
+        whileActing(undefined, () => deps.feed.wake(revision))
         await world.reached(revision)
       }
       return value
