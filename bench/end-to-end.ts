@@ -5,7 +5,8 @@
  */
 import { quantile, type Verdict } from './measure.ts'
 import { runLoad, type LoadOutcome } from './set-load.ts'
-import { residentBytes, SimulatedStage } from './simulated-stage.ts'
+import { CPU_TICKS_PER_SECOND, cpuTicks, familyCpuTicks, residentBytes } from './process-usage.ts'
+import { SimulatedStage } from './simulated-stage.ts'
 
 const HOSTS = 1_000
 const SETS_PER_SECOND = 150
@@ -27,12 +28,51 @@ export async function endToEnd(signal: AbortSignal): Promise<Verdict[]> {
     }
     await runLoad({ ...load, prefix: 'warm', durationMs: WARM_MS })
     const before = stage.control.serverPids.map(residentBytes)
+    const usedBefore = processorMs(stage)
     const outcome = await runLoad({ ...load, prefix: 'set', durationMs: MEASURED_MS })
+    const used = processorMs(stage)
     const after = stage.control.serverPids.map(residentBytes)
-    return verdictsOf(outcome, { before, after })
+    return [
+      ...verdictsOf(outcome, { before, after }),
+      ...perSet(outcome, { before: usedBefore, after: used }),
+    ]
   } finally {
     await stage.close()
   }
+}
+
+type CpuTimes = Readonly<
+  Record<'servers' | 'PostgreSQL' | 'simulated hosts' | 'this bench', number>
+>
+
+/** User and system time so far, ms. */
+function processorMs({ control, hosts }: SimulatedStage): CpuTimes {
+  const sum = (ticks: readonly number[]): number =>
+    (ticks.reduce((total, one) => total + one, 0) / CPU_TICKS_PER_SECOND) * 1_000
+  return {
+    servers: sum(control.serverPids.map(cpuTicks)),
+    PostgreSQL: sum([familyCpuTicks(control.postgresPid)]),
+    'simulated hosts': sum(hosts.pids.map(cpuTicks)),
+    'this bench': sum([cpuTicks(process.pid)]),
+  }
+}
+
+/** What decides how many sets a machine can make; it travels less badly than times do where others work beside. */
+function perSet(
+  { latenciesMs }: LoadOutcome,
+  { before, after }: { before: CpuTimes; after: CpuTimes },
+): Verdict[] {
+  // proof: the keys of the record
+  const parts = (Object.keys(after) as (keyof CpuTimes)[]).map((who): Verdict => ({
+    what: `    of it ${who}`,
+    unit: 'ms',
+    value: (after[who] - before[who]) / latenciesMs.length,
+  }))
+  const value = parts.reduce((total, part) => total + part.value, 0)
+  return [
+    { what: '  processor for a set that is created and removed', unit: 'ms', value },
+    ...parts,
+  ]
 }
 
 function verdictsOf(

@@ -5,7 +5,8 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Verdict } from './measure.ts'
-import { residentBytes, SimulatedStage } from './simulated-stage.ts'
+import { residentBytes } from './process-usage.ts'
+import { SimulatedStage } from './simulated-stage.ts'
 
 const HOSTS = 5_000
 const SERVED_GOAL_S = 30

@@ -1,5 +1,4 @@
 /** What benches with simulated hosts stand on: a control side, hosts that pretend, and a tenant with networks. */
-import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Client } from '@nubo/client'
 import { busyboxRootTar, SimulatedHosts } from '@nubo/lab'
@@ -100,9 +99,4 @@ async function makeTenants(control: ControlSide): Promise<Client[]> {
   }
   await Promise.all(Array.from({ length: CALLS_AT_ONCE }, makeSome))
   return tenants
-}
-
-export function residentBytes(pid: number): number {
-  const kibibytes = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]
-  return Number(kibibytes) * 1024
 }
