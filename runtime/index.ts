@@ -10,6 +10,7 @@ export {
   type DatabaseOptions,
   type Leadership,
 } from './postgres/database.ts'
+export { withNext } from './postgres/pipeline.ts'
 export {
   migrate,
   oldestServerOf,

@@ -159,6 +159,10 @@ function canonical(value: unknown, isEnvironment = false): string {
   return `{${entries.join()}}`
 }
 
+const columns = sql.raw(
+  'id, at_ms, actor, token_id, account_id, project_id, request_id, call, resource_kind, resource_id, resource_name, outcome, code, note, count, before_sha256, after_sha256',
+)
+
 /** `insert into audit …` of any number of rows: one parameter, since it is part of every change. */
 export function auditInsert(rows: readonly AuditRow[]): RawBuilder<unknown> {
   const stored = rows.map((row) => ({
@@ -180,5 +184,5 @@ export function auditInsert(rows: readonly AuditRow[]): RawBuilder<unknown> {
     before_sha256: row.beforeSha256,
     after_sha256: row.afterSha256,
   }))
-  return sql`insert into audit select * from jsonb_populate_recordset(null::audit, ${JSON.stringify(stored)}::jsonb)`
+  return sql`insert into audit (${columns}) select ${columns} from jsonb_populate_recordset(null::audit, ${JSON.stringify(stored)}::jsonb)`
 }

@@ -124,7 +124,7 @@ interface Change {
 
 const REFUSED = 'quota exceeded: '
 /** Fails, with what was exceeded in the words of its error, where there is anything. */
-const refusal = sql`(select (${sql.lit(REFUSED)} || jsonb_agg(exceeded)::text)::integer from exceeded having count(*) > 0)`
+const refusal = sql`(select (${sql.lit(REFUSED)} || jsonb_agg(exceeded)::text)::integer from exceeded having count(1) > 0)`
 
 function exceededOf(error: unknown): [Exceeded, ...Exceeded[]] | undefined {
   if (!(error instanceof Error)) return undefined
@@ -184,7 +184,7 @@ async function readTouched(
   )
   const found = await sql<Change>`
     with ${sql.join(clauses)} ${sql.join(
-      names.map((name) => sql`select * from ${name}`),
+      names.map((name) => sql`select kind, id, body from ${name}`),
       sql` union all `,
     )}`.execute(tx)
   const bodies = new Map(found.rows.map((row) => [`${row.kind}/${row.id}`, row.body]))

@@ -56,10 +56,11 @@ const eachColumn = (text: (column: string, resource: QuotaResource) => string): 
 
 /** Fixed text, made once: it is part of every creation. */
 const asked = sql.raw(`as a (project_id uuid, ${eachColumn((column) => `by_${column} bigint`)})`)
+const byColumns = sql.raw(eachColumn((column) => `by_${column}`))
 const rest = sql.raw(`used as (
     update quota q set ${eachColumn((column) => `${column} = greatest(0, q.${column} + a.by_${column})`)}
     from asked a where q.project_id = a.project_id
-    returning q.*, ${eachColumn((column) => `a.by_${column}`)}
+    returning q.project_id, q.limits, ${eachColumn((column) => `q.${column}, a.by_${column}`)}
   ),
   exceeded as (
     select p.name as project, v.resource, v.used - v.asked as used, v.asked, v.most::bigint as limit
@@ -84,7 +85,7 @@ export function quotaClauses(
     ...Object.fromEntries(columns.map(({ resource, column }) => [`by_${column}`, sums[resource]])),
   }))
   return sql`defaults as (select ${JSON.stringify(defaults)}::jsonb as rules),
-  asked as (select * from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) ${asked}),
+  asked as (select project_id, ${byColumns} from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) ${asked}),
   ${rest}`
 }
 

@@ -2,6 +2,7 @@ import { PlatformError, type Clock, type Timer } from '@nubo/base'
 import { CamelCasePlugin, Kysely, PostgresDialect } from 'kysely'
 import pg from 'pg'
 import type { Log } from '../process/log.ts'
+import { AND_COMMIT, isOutdatedPlan, pipeline, PreparedNames } from './pipeline.ts'
 
 // Times and counters are int8; they stay below 2^53, so numbers are exact. Tests and production agree by this line.
 const INT8_TYPE = 20
@@ -20,8 +21,7 @@ export interface Database<Tables> {
   /**
    * Put behind the last statement of a transaction it commits with the very message that brings the statement: its locks
    * are not held for the time that the answer takes to this process and the commit back. If the statement fails nothing
-   * is committed. Parameters: texts, numbers, booleans, null, and lists of these. Empty where that cannot be done; the
-   * commit then follows by itself.
+   * is committed. Empty where that cannot be done; the commit then follows by itself.
    */
   readonly andCommit: string
   /** `onNotify` also runs once after each reconnection, since notifications may have been missed. */
@@ -45,17 +45,17 @@ const STATEMENT_TIMEOUT_MS = 15_000
 /** A server that is frozen or cut off cannot end a statement: after this many times that, the client gives up by itself. */
 const ANSWER_TIMEOUT_FACTOR = 4 / 3
 const LISTEN_RETRY_MS = 500
-const AND_COMMIT = '; commit'
-/** How the driver says that it gave up; it has no code. */
-const READ_TIMEOUT_TEXT = 'Query read timeout'
 
 /** Opens a pool. Does not connect yet: the first query does, and fails with DATABASE_UNAVAILABLE if nothing answers. */
 export function openDatabase<Tables>(options: DatabaseOptions): Database<Tables> {
   const { clock, log } = options
   const statementTimeoutMs = options.statementTimeoutMs ?? STATEMENT_TIMEOUT_MS
   const answerTimeoutMs = Math.ceil(statementTimeoutMs * ANSWER_TIMEOUT_FACTOR)
+  const prepared = new PreparedNames()
   const pool = new pg.Pool({
     connectionString: options.url,
+    // A statement is sent without waiting for the one before; when one is given up its connection ends.
+    pipeline: true,
     max: options.connectionsMax ?? 16,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     statement_timeout: statementTimeoutMs,
@@ -69,8 +69,7 @@ export function openDatabase<Tables>(options: DatabaseOptions): Database<Tables>
   // would end the process if nobody listened: the pool listens to idle ones only.
   pool.on('connect', (client) => {
     client.on('error', (error) => log.warn('a database connection broke in use', { error }))
-    commitEarly(client)
-    endWhenGivenUp(client)
+    pipeline(client, prepared)
   })
   const query = new Kysely<Tables>({
     dialect: new PostgresDialect({ pool }),
@@ -88,81 +87,6 @@ export function openDatabase<Tables>(options: DatabaseOptions): Database<Tables>
       await query.destroy()
     },
   }
-}
-
-/**
- * Two statements in one text are one message of the simple protocol, which knows no parameters, so these become
- * literals. It answers each statement; asked is the answer of the first. The commit that the query builder sends
- * afterwards has nothing left to do, and is not sent.
- */
-function commitEarly(client: pg.PoolClient): void {
-  let isCommitted = false
-  // oxlint-disable-next-line typescript/unbound-method -- it is called with the `this` that the proxy is called with
-  client.query = new Proxy(client.query, {
-    apply: (query, self, asked: unknown[]) => {
-      const [text, values] = asked
-      const wasCommitted = isCommitted
-      isCommitted = false
-      if (text === 'commit' && wasCommitted)
-        return Promise.resolve({ command: 'COMMIT', rowCount: null, rows: [] })
-      if (typeof text !== 'string' || !text.endsWith(AND_COMMIT))
-        return Reflect.apply(query, self, asked)
-      const literal = withLiterals(text, Array.isArray(values) ? values : [])
-      const reply = Promise.resolve(Reflect.apply(query, self, [literal]))
-      return reply.then((replies: unknown) => {
-        if (!Array.isArray(replies)) throw new Error('two statements have one answer')
-        isCommitted = true
-        return replies[0]
-      })
-    },
-  })
-}
-
-/** The same statement with its parameters in it. */
-function withLiterals(text: string, values: readonly unknown[]): string {
-  return text.replaceAll(/\$([1-9][0-9]*)/g, (_all, number: string) =>
-    literalOf(values[Number(number) - 1]),
-  )
-}
-
-function literalOf(value: unknown): string {
-  if (value === null || value === undefined) return 'null'
-  return quoted(Array.isArray(value) ? `{${value.map(elementOf).join(',')}}` : textOf(value))
-}
-
-/** As `escapeLiteral` of the driver, which looks at each character by itself: bodies of the feed are megabytes. */
-function quoted(text: string): string {
-  const doubled = text.replaceAll("'", "''")
-  return doubled.includes('\\') ? ` E'${doubled.replaceAll('\\', String.raw`\\`)}'` : `'${doubled}'`
-}
-
-function elementOf(value: unknown): string {
-  if (value === null || value === undefined) return 'null'
-  return `"${textOf(value).replaceAll(/["\\]/g, String.raw`\$&`)}"`
-}
-
-function textOf(value: unknown): string {
-  if (typeof value === 'string') return value
-  if (typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean')
-    return String(value)
-  throw new TypeError(`a ${typeof value} cannot be a parameter of the last statement`)
-}
-
-/** On a connection that owes an answer every later statement would wait for that answer: it is not used again. */
-function endWhenGivenUp(client: pg.PoolClient): void {
-  // oxlint-disable-next-line typescript/unbound-method -- it is called with the `this` that the proxy is called with
-  client.query = new Proxy(client.query, {
-    apply: (query, self, asked) => {
-      const reply: unknown = Reflect.apply(query, self, asked)
-      if (reply instanceof Promise) {
-        reply.catch((error: unknown) => {
-          if (error instanceof Error && error.message === READ_TIMEOUT_TEXT)
-            void client.end().catch(() => undefined)
-        })
-      }
-      return reply
-    },
-  })
 }
 
 interface Listener {
@@ -312,8 +236,9 @@ export function violatedConstraint(error: unknown): string | undefined {
   return 'constraint' in error && typeof error.constraint === 'string' ? error.constraint : ''
 }
 
-/** True for a deadlock or a serialization failure: the whole transaction was undone and may be run again. */
+/** True for a deadlock, a serialization failure or a table that has just changed: the whole transaction was undone and may be run again. */
 export function isRetryableConflict(error: unknown): boolean {
+  if (isOutdatedPlan(error)) return true
   return (
     error instanceof Error && 'code' in error && (error.code === '40P01' || error.code === '40001')
   )

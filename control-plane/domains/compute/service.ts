@@ -125,9 +125,7 @@ function setCreation(deps: ComputeDeps) {
     const name = portName(asked.name, setId)
     const port = network.draftPort(subnet, { name, setId, ownedBySet: true })
     return async (tx, touched) => {
-      await insertPort(tx, touched, { port, address: asked.address, nowMs: clock.nowMs() }).catch(
-        nameTaken('port', name),
-      )
+      await insertPort(tx, touched, { port, address: asked.address, nowMs: clock.nowMs() })
     }
   }
 
@@ -150,13 +148,14 @@ function setCreation(deps: ComputeDeps) {
       )
       await recorder
         .write(async (tx, touched) => {
-          await holdImages(tx, row)
           await insertSet(tx, touched, row)
           await insertOperation(tx, touched, operation)
+          await holdImages(tx, row)
           // Last: a new port keeps its subnet to itself until the end.
           await attachPort(tx, touched)
         })
         .catch(nameTaken('set', asked.name))
+        .catch(nameTaken('port', portName(asked.name, row.id)))
       return world.operation.get(operation.id) ?? operation
     },
   }

@@ -1,6 +1,7 @@
 import { PlatformError, type HostId, type OperationId, type SetId } from '@nubo/base'
 import type { Reason } from '@nubo/contracts'
 import type { FoundSet } from '@nubo/contracts/host'
+import { withNext } from '@nubo/runtime'
 import { sql } from 'kysely'
 import type { HostFacts } from '../placement/index.ts'
 import {
@@ -48,6 +49,7 @@ export async function insertSet(tx: Tx, touched: Touched, row: SetRow): Promise<
       moved: row.moved === null ? null : JSON.stringify(row.moved),
       leaving: row.leaving === null ? null : JSON.stringify(row.leaving),
     })
+    .modifyEnd(withNext)
     .execute()
   touched.touch('set', row.id)
   touched.use(row.projectId, {
@@ -416,13 +418,13 @@ export async function upsertFound(
     on conflict (id) do update set
       host_id = excluded.host_id, epoch = excluded.epoch, generation = excluded.generation, state = excluded.state,
       progress = excluded.progress, reason = excluded.reason, containers = excluded.containers,
-      since_ms = excluded.since_ms`.execute(tx)
+      since_ms = excluded.since_ms ${withNext}`.execute(tx)
   for (const { found } of changes) touched.touch('setFound', found.id)
 }
 
 export async function deleteSets(tx: Tx, touched: Touched, ids: readonly SetId[]): Promise<void> {
   const these = sql<SetId>`any(${ids}::uuid[])`
-  await tx.deleteFrom('setFound').where('id', '=', these).execute()
+  await tx.deleteFrom('setFound').where('id', '=', these).modifyEnd(withNext).execute()
   const deleted = await tx
     .deleteFrom('set')
     .where('id', '=', these)

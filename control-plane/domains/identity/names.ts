@@ -15,7 +15,8 @@ export function nameTaken(kind: string, name: string): (error: unknown) => never
         { cause: error },
       )
     }
-    if (constraint === undefined || !/_name(_key)?$/.test(constraint)) throw error
+    if (constraint?.startsWith(`${kind}_`) !== true || !/_name(_key)?$/.test(constraint))
+      throw error
     throw new PlatformError(
       'NAME_TAKEN',
       { field: 'name', kind, name, next: 'choose another name' },

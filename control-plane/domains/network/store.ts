@@ -1,5 +1,5 @@
 import { PlatformError, type HostId, type SetId } from '@nubo/base'
-import { violatedConstraint } from '@nubo/runtime'
+import { violatedConstraint, withNext } from '@nubo/runtime'
 import { sql } from 'kysely'
 import type { NetworkRow, PortRow, SubnetRow, Touched, Tx } from '../../world/index.ts'
 import { checkGuestAddress, checkSubnetRange, firstFreeAddress } from './network.ts'
@@ -65,21 +65,7 @@ export async function insertPort(
   touched: Touched,
   { port, address, nowMs }: PortAsked,
 ): Promise<string> {
-  const subnet = await tx
-    .selectFrom('subnet')
-    .selectAll()
-    .where('id', '=', port.subnetId)
-    // Not `for update`: that would also hold up rows that merely refer to the subnet, such as addresses that come to rest.
-    .forNoKeyUpdate()
-    .executeTakeFirst()
-  if (subnet === undefined)
-    throw new PlatformError('NOT_FOUND', { kind: 'subnet', subnet: port.subnetId })
-  const { rows } = await sql<{ address: string }>`
-    select address from port where subnet_id = ${subnet.id}
-    union all select address from address_rest as r where subnet_id = ${subnet.id} and ${rests(nowMs)}`.execute(
-    tx,
-  )
-  const taken = new Set(rows.map((row) => row.address))
+  const { subnet, taken } = await lockSubnet(tx, port.subnetId, nowMs)
   if (address !== undefined) {
     checkGuestAddress(subnet.cidr, address)
     if (taken.has(address)) {
@@ -107,10 +93,36 @@ export async function insertPort(
   await tx
     .insertInto('port')
     .values({ ...port, address: given })
+    .modifyEnd(withNext)
     .execute()
   touched.touch('port', port.id)
   touched.use(port.projectId, { addresses: 1 })
   return given
+}
+
+/** Keeps the subnet to this transaction; with the addresses that may not be given. */
+async function lockSubnet(
+  tx: Tx,
+  id: SubnetRow['id'],
+  nowMs: number,
+): Promise<{ subnet: Pick<SubnetRow, 'name' | 'cidr'>; taken: ReadonlySet<string> }> {
+  await tx
+    .selectFrom('subnet')
+    .select('id')
+    .where('id', '=', id)
+    // Not `for update`: that would also hold up rows that merely refer to the subnet, such as addresses that come to rest.
+    .forNoKeyUpdate()
+    .modifyEnd(withNext)
+    .execute()
+  // A statement of its own, or it would see the addresses as they were before the lock was waited for.
+  const { rows } = await sql<Pick<SubnetRow, 'name' | 'cidr'> & { addresses: readonly string[] }>`
+    select name, cidr, array(
+      select address from port where subnet_id = ${id}
+      union all select address from address_rest as r where subnet_id = ${id} and ${rests(nowMs)}
+    ) as addresses from subnet where id = ${id}`.execute(tx)
+  const [subnet] = rows
+  if (subnet === undefined) throw new PlatformError('NOT_FOUND', { kind: 'subnet', subnet: id })
+  return { subnet, taken: new Set(subnet.addresses) }
 }
 
 /** Whether the address of a row `r` may not be given yet. */
@@ -132,7 +144,7 @@ export async function deletePorts(
   const untilMs = nowMs + ADDRESS_REST_MS
   const subnetIds = [...new Set(ports.map((port) => port.subnetId))]
   // Whatever comes to rest takes away what has rested, so that as much goes as comes.
-  await sql`delete from address_rest as r where subnet_id = any(${subnetIds}::uuid[]) and not ${rests(nowMs)}`.execute(
+  await sql`delete from address_rest as r where subnet_id = any(${subnetIds}::uuid[]) and not ${rests(nowMs)} ${withNext}`.execute(
     tx,
   )
   const deleted = await tx
@@ -152,6 +164,7 @@ export async function deletePorts(
     .onConflict((conflict) =>
       conflict.columns(['subnetId', 'address']).doUpdateSet({ untilMs, hostId: heldBy }),
     )
+    .modifyEnd(withNext)
     .execute()
   for (const { id } of ports) touched.touch('port', id)
 }

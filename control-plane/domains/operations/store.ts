@@ -1,5 +1,6 @@
 import type { OperationId } from '@nubo/base'
 import type { Reason } from '@nubo/contracts'
+import { withNext } from '@nubo/runtime'
 import { sql } from 'kysely'
 import type { OperationRow, Touched, Tx } from '../../world/index.ts'
 
@@ -11,6 +12,7 @@ export async function insertOperation(tx: Tx, touched: Touched, row: OperationRo
   await tx
     .insertInto('operation')
     .values({ ...row, reason: json(row.reason) })
+    .modifyEnd(withNext)
     .execute()
   touched.touch('operation', row.id)
 }
@@ -50,7 +52,7 @@ export async function changeOperations(
       state = r.state, reason = r.reason, progress = r.progress, updated_at_ms = r."atMs", ended_at_ms = r."endedAtMs"
     from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) as r (
       id uuid, state text, reason jsonb, progress text, "atMs" bigint, "endedAtMs" bigint)
-    where o.id = r.id and o.ended_at_ms is null`.execute(tx)
+    where o.id = r.id and o.ended_at_ms is null ${withNext}`.execute(tx)
   for (const { id } of changes) touched.touch('operation', id)
 }
 
