@@ -5,10 +5,10 @@ import type { FoundSet } from '@nubo/contracts/host'
 export class FoundReports {
   readonly #current = new Map<string, FoundSet>()
   readonly #untold = new Map<string, FoundSet>()
-  #onNews: () => void = () => {}
+  #onNews: (found: FoundSet) => void = () => {}
 
   /** Called on each piece of news, synchronously. One listener: the session. */
-  listen(onNews: () => void): void {
+  listen(onNews: (found: FoundSet) => void): void {
     this.#onNews = onNews
   }
 
@@ -30,7 +30,7 @@ export class FoundReports {
       this.#current.set(found.id, found)
     }
     this.#untold.set(found.id, found)
-    this.#onNews()
+    this.#onNews(found)
   }
 
   get hasNews(): boolean {

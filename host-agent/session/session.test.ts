@@ -43,7 +43,7 @@ function found(number: number, progress = ''): FoundSet {
     id: testId('set', number),
     epoch: 1,
     generation: 1,
-    state: 'starting',
+    state: 'running',
     progress,
     reason: null,
     containers: [],
@@ -128,6 +128,35 @@ test('news go out at once, and what follows closely goes together, the newest of
   reports.publish(found(1, 'd'))
   await clock.advance(100)
   assert.equal(servers.last.of('found').length, 3)
+  await stop()
+})
+
+test('what a set passes through is told if it lasts, unless something is wrong with it', async () => {
+  const { clock, servers, reports, stop } = make()
+  await clock.advance(1_000)
+  const told = () =>
+    servers.last
+      .of('found')
+      .slice(1)
+      .map(({ sets }) => sets.map(({ state }) => state))
+  reports.publish({ ...found(1), state: 'pulling' })
+  await clock.advance(60)
+  reports.publish({ ...found(1), state: 'starting' })
+  await clock.advance(30)
+  assert.deepEqual(told(), [])
+  reports.publish(found(1))
+  assert.deepEqual(told(), [['running']])
+  reports.publish({ ...found(1), state: 'stopping' })
+  reports.publish({
+    ...found(2),
+    state: 'pending',
+    reason: { code: 'IMAGE_PULL_FAILED', text: 'no' },
+  })
+  await clock.advance(50)
+  assert.deepEqual(told(), [['running'], ['stopping', 'pending']])
+  reports.publish({ ...found(2), state: 'starting' })
+  await clock.advance(110)
+  assert.deepEqual(told().at(-1), ['starting'])
   await stop()
 })
 

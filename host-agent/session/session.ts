@@ -38,6 +38,9 @@ const NO_ROOM_RETRY_MS = 3_000
 const REPORT_WINDOW_SMALL_MS = 10
 const REPORT_WINDOW_LARGE_MS = 50
 const REPORT_LARGE_SETS = 16
+/** What a set passes through is told only if it lasts longer: each word of it is a commit of the region. */
+const REPORT_PASSING_MS = 100
+const PASSING = new Set<FoundSet['state']>(['pending', 'pulling', 'starting', 'stopping'])
 /** A server that lets this much pile up is not read from; news wait, coalesced per set, until it has drained. */
 const BUFFERED_BYTES_MAX = 2 ** 20
 /** A session that ends sooner after its welcome, whatever ended it, is a failed try: the next may end the same way. */
@@ -324,7 +327,11 @@ class Connection {
     for (const sets of messages) this.#sendFound(sets, { full: true, last: false })
     this.#sendFound(final, { full: true, last: true })
     this.#hasSentFull = true
-    this.#needs.reports.listen(() => this.#scheduleReport(0))
+    this.#needs.reports.listen((found) =>
+      this.#scheduleReport(
+        PASSING.has(found.state) && found.reason === null ? REPORT_PASSING_MS : 0,
+      ),
+    )
     if (this.#needs.reports.hasNews) this.#scheduleReport(0)
   }
 

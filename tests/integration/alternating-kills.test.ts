@@ -25,7 +25,7 @@ import { waitUntil } from '../support/wait.ts'
 const KILL_SECONDS = Number(process.env['NUBO_KILL_SECONDS'] ?? 40)
 const CALLERS = 4
 const PAUSE_MS = 50
-/** A caller has so many sets at once; then it removes its oldest. */
+/** A caller has so many sets at once; then it removes its oldest. Small ones, so that those on their way out leave room. */
 const SETS_PER_CALLER_MAX = 6
 const SETTLED_TIMEOUT_MS = 90_000
 
@@ -183,7 +183,9 @@ class Caller {
   async #run(): Promise<void> {
     for (let at = 0; !this.#isEnding; at += 1) {
       const name = `${this.#name}-${at}`
-      await this.#until(['NAME_TAKEN'], () => this.#client.setCreate({ body: setOf(name) }))
+      await this.#until(['NAME_TAKEN'], () =>
+        this.#client.setCreate({ body: { ...setOf(name), cpuMillis: 10 } }),
+      )
       this.made += 1
       this.sets.push(name)
       const oldest = this.sets[0]
