@@ -108,13 +108,13 @@ export const recordMutations: readonly Mutation[] = [
       {
         file: 'control-plane/domains/compute/service.ts',
         before:
-          '      await recorder\n        .write(async (tx, touched) => {\n          await holdImages(tx, row)',
+          '      await recorder\n        .write(async (tx, touched) => {\n          await insertSet(tx, touched, row)',
         after:
-          '      void recorder\n        .write(async (tx, touched) => {\n          await holdImages(tx, row)',
+          '      void recorder\n        .write(async (tx, touched) => {\n          await insertSet(tx, touched, row)',
       },
       {
         file: 'control-plane/domains/compute/service.ts',
-        before: `.catch(nameTaken('set', asked.name))\n      return world`,
+        before: `.catch(nameTaken('port', portName(asked.name, row.id)))\n      return world`,
         after: `.catch(() => undefined)\n      return world`,
       },
     ],
