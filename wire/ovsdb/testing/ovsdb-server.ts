@@ -54,7 +54,7 @@ export class RealServer {
       { stdio: 'ignore' },
     )
     const deadline = AbortSignal.timeout(10_000)
-    while (!(await this.#answers())) {
+    while (!(await answers(this.socket)) || !(await answers(this.controlSocket))) {
       deadline.throwIfAborted()
       await new Promise((resolve) => setTimeout(resolve, 5))
     }
@@ -73,13 +73,13 @@ export class RealServer {
     await this.kill()
     await rm(this.folder, { recursive: true, force: true })
   }
+}
 
-  #answers(): Promise<boolean> {
-    return new Promise((resolve) => {
-      const socket = connect(this.socket)
-      socket.on('connect', () => resolve(true))
-      socket.on('error', () => resolve(false))
-      socket.on('connect', () => socket.destroy())
-    })
-  }
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path)
+    socket.on('connect', () => resolve(true))
+    socket.on('error', () => resolve(false))
+    socket.on('connect', () => socket.destroy())
+  })
 }
