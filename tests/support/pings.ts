@@ -6,8 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 const PERIOD_MS = 10
 /** An answer later than this counts as none. */
 const ANSWER_MAX_MS = 2_000
-/** At most so many are sent in the time that is given to the last answers. */
-const LAST_SENT_MAX = (ANSWER_MAX_MS + 200) / PERIOD_MS
+/** At most so many are sent in the time that is given to the last answers; these do not count. */
+export const LAST_SENT_MAX = (ANSWER_MAX_MS + 200) / PERIOD_MS
 const STOP_TIMEOUT_MS = 10_000
 
 export interface PingResult {

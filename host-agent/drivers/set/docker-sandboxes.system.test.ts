@@ -43,6 +43,8 @@ describe('sandboxes on docker', () => {
     )
     assert.match(await stage.inside(set.pid, 'ethtool', '-k', 'eth0'), /^tx-checksumming: off$/m)
     const outer = (await run({ argv: ['ip', 'link', 'show', link.hostInterface] })).stdout
+    assert.ok(!readFileSync('/proc/self/net/if_inet6', 'utf8').includes(link.hostInterface))
+    assert.ok(!readFileSync('/proc/self/net/ipv6_route', 'utf8').includes(link.hostInterface))
     assert.match(outer, /,UP[,>][^]*mtu 1450/)
     await stage.driver.removeSet(set.setId)
     assert.equal(readFileSync('/proc/self/net/dev', 'utf8').includes(link.hostInterface), false)

@@ -1,4 +1,4 @@
-import { readFile, readlink } from 'node:fs/promises'
+import { readFile, readlink, writeFile } from 'node:fs/promises'
 import { PlatformError } from '@nubo/base'
 import { run } from '@nubo/runtime/process'
 import type { SetInterfaceSpec } from '../set-driver.ts'
@@ -10,7 +10,7 @@ const PROGRAM_TIMEOUT_MS = 15_000
 
 /**
  * The network interfaces of a set: veth pairs, one end inside, one in the agent's own network namespace, where the
- * switch takes it. All of a set's are made by one `ip -batch`, run inside, so that nothing has to be moved: moving a
+ * switch takes it. All of a set's are made by an `ip -batch`, run inside, so that nothing has to be moved: moving a
  * link between namespaces waits about 25 ms for the kernel, creating it in place does not.
  */
 export class SandboxLinks {
@@ -24,15 +24,19 @@ export class SandboxLinks {
     // First, because an inner end goes with its outer one.
     await this.remove(interfaces.map((link) => link.hostInterface))
     const inside = await linksSeenBy(String(pid))
-    const lines = interfaces.flatMap((link, index) => [
+    const made = interfaces.flatMap((link) => [
       ...(inside.has(link.name) ? [`link delete dev ${link.name}`] : []),
-      ...linesOf(link, process.pid, index === 0),
+      ...linesOf(link, process.pid),
     ])
-    await runOrExplain(['ip', '-batch', '-'], { netns, input: `${lines.join('\n')}\n` })
-    await this.turnOffloadsOff(
-      pid,
-      interfaces.map(({ name }) => name),
-    )
+    await ip(netns, made)
+    await settleAll(interfaces.map(({ hostInterface }) => leaveIpv6(hostInterface)))
+    await settleAll([
+      ip(netns, interfaces.flatMap(upLinesOf)),
+      this.turnOffloadsOff(
+        pid,
+        interfaces.map(({ name }) => name),
+      ),
+    ])
   }
 
   /**
@@ -76,15 +80,38 @@ export class SandboxLinks {
   }
 }
 
-function linesOf(link: SetInterfaceSpec, agentPid: number, isFirst: boolean): string[] {
-  const { name, hostInterface, mac, mtu, addressWithPrefix, gateway } = link
+function linesOf(link: SetInterfaceSpec, agentPid: number): string[] {
+  const { name, hostInterface, mac, mtu, addressWithPrefix } = link
   return [
     // The outer end is the one that is named first, because only that one can come up in the same step.
     `link add name ${hostInterface} up mtu ${mtu} netns ${agentPid} type veth peer name ${name} mtu ${mtu} address ${mac}`,
     `address add ${addressWithPrefix} dev ${name}`,
-    `link set dev ${name} up`,
-    ...(isFirst ? [`route add default via ${gateway} dev ${name} onlink`] : []),
   ]
+}
+
+function upLinesOf({ name, gateway }: SetInterfaceSpec, index: number): string[] {
+  return [
+    `link set dev ${name} up`,
+    ...(index === 0 ? [`route add default via ${gateway} dev ${name} onlink`] : []),
+  ]
+}
+
+/**
+ * The host speaks to no guest: with IPv6 an outer end gets an address that its guest can reach, and routes, at whose change the
+ * userspace switch reads all routes anew. Both would come with the inner end's coming up.
+ */
+async function leaveIpv6(hostInterface: string): Promise<void> {
+  try {
+    await writeFile(`/proc/sys/net/ipv6/conf/${hostInterface}/disable_ipv6`, '1')
+  } catch (cause) {
+    // A kernel without IPv6.
+    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return
+    throw linkError('IPv6 could not be turned off for a link of the set', cause)
+  }
+}
+
+async function ip(netns: string, lines: readonly string[]): Promise<void> {
+  await runOrExplain(['ip', '-batch', '-'], { netns, input: `${lines.join('\n')}\n` })
 }
 
 /** The namespace of a sandbox, never our own: a pause process that is gone may have left its pid to anybody. */
