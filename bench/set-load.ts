@@ -23,6 +23,13 @@ export interface LoadOptions {
   readonly signal: AbortSignal
 }
 
+/** Of an operation. */
+interface End {
+  readonly isDone: boolean
+  readonly text: string
+  readonly atMs: number
+}
+
 export interface LoadOutcome {
   /** Acknowledged create → running, in order of their end. */
   readonly latenciesMs: readonly number[]
@@ -45,7 +52,7 @@ class SetLoad {
   readonly #failures: string[] = []
   /** Ids of operations → when they were acknowledged; or when they ended, if the watch was faster than the answer. */
   readonly #open = new Map<string, number>()
-  readonly #early = new Map<string, { atMs: number; state: string }>()
+  readonly #early = new Map<string, End>()
   readonly #running: string[] = []
   readonly #creating = new Map<string, string>()
   #calls = 0
@@ -141,31 +148,33 @@ class SetLoad {
   #acknowledged(id: string, atMs: number): void {
     this.#open.set(id, atMs)
     const early = this.#early.get(id)
-    if (early !== undefined) this.#ended(id, early.state, Math.max(atMs, early.atMs))
+    if (early !== undefined) this.#ended(id, { ...early, atMs: Math.max(atMs, early.atMs) })
     this.#early.delete(id)
   }
 
-  #ended(id: string, state: string, atMs: number): void {
+  #ended(id: string, end: End): void {
     const acknowledgedMs = this.#open.get(id)
     if (acknowledgedMs === undefined) {
-      this.#early.set(id, { atMs, state })
+      this.#early.set(id, end)
       return
     }
     this.#open.delete(id)
-    if (state !== 'done') this.#failures.push(`an operation ended ${state}`)
+    if (!end.isDone) this.#failures.push(end.text)
     const name = this.#creating.get(id)
     if (name === undefined) return
     this.#creating.delete(id)
     this.#running.push(name)
-    this.#latenciesMs.push(atMs - acknowledgedMs)
+    this.#latenciesMs.push(end.atMs - acknowledgedMs)
   }
 
   async #watch(signal: AbortSignal): Promise<void> {
     try {
       for await (const event of this.#options.watcher.watch({ kind: 'operation' }, { signal })) {
         if (event.object === null) continue
-        const { id, state, endedAtMs } = api.operationShow.reply.parse(event.object)
-        if (endedAtMs !== null) this.#ended(id, state, performance.now())
+        const { id, kind, state, reason, endedAtMs } = api.operationShow.reply.parse(event.object)
+        const text = `${kind} ended ${state}: ${reason?.text ?? 'no reason'}`
+        if (endedAtMs !== null)
+          this.#ended(id, { isDone: state === 'done', text, atMs: performance.now() })
       }
     } catch (error) {
       if (!signal.aborted) this.#failures.push(`the watch ended: ${String(error)}`)
