@@ -38,6 +38,8 @@ async function sharedEngine(migrationsFolder: string) {
 export async function emptiedEngine(migrationsFolder: string): Promise<PreparedEngine> {
   shared ??= sharedEngine(migrationsFolder)
   const { pglite, engine, first } = await shared
+  // A run may have stopped in the middle of a transaction.
+  engine.query('rollback', [])
   await pglite.exec(`truncate ${first.map(({ table }) => `"${table}"`).join(', ')}`)
   for (const { table, rows } of first) {
     if (rows !== '[]')

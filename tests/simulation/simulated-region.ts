@@ -31,6 +31,8 @@ const migrationsFolder = new URL('../../control-plane/migrations', import.meta.u
 const CONNECT_DELAY_MAX_MS = 8
 /** A first packet that was lost is sent again. */
 const CONNECT_RETRY_MS = 1_000
+/** Transactions take turns, and one whose server is cut off keeps its turn for 15 s; a dozen may stand in line. */
+const DURING_MAX_MS = 240_000
 /** A caller that has no answer by then gives up. */
 const CALLER_TIMEOUT_MS = 15_000
 /** After trouble of servers or database hosts come back to a server within so long, */
@@ -425,7 +427,7 @@ export class SimulatedRegion {
       isDone = true
     })
     watched.catch(() => undefined)
-    await this.clock.advanceUntil(() => isDone, 60_000)
+    await this.clock.advanceUntil(() => isDone, DURING_MAX_MS)
     return watched
   }
 
