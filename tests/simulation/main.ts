@@ -179,12 +179,11 @@ async function kill(options: SimOptions): Promise<number> {
 }
 
 main(process.argv.slice(2)).then(
-  (exitCode) => {
-    process.exitCode = exitCode
-  },
+  // What makes the database leaves a timer of ten seconds behind, which would hold this process.
+  (exitCode) => process.exit(exitCode),
   (error: unknown) => {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
     if (error instanceof UsageError) process.stderr.write(USAGE)
-    process.exitCode = error instanceof UsageError ? 2 : 1
+    process.exit(error instanceof UsageError ? 2 : 1)
   },
 )
