@@ -209,18 +209,29 @@ export async function lockRooms(
   )
 }
 
-/** Records placements of those sets that still wait for one; returns which did. Locks rows in the order of their ids. */
+/** What was decided for a set of this generation; of another one something else may be asked. */
+interface Decided {
+  readonly id: SetId
+  readonly generation: number
+  readonly placement: SetPlacement
+}
+
+/** Those that still wait for a host, and are what was decided about. Locks rows in the order of their ids. */
+const stillWaiting = (decided: readonly Decided[]) => sql`
+  select set.id from set join unnest(
+    ${decided.map(({ id }) => id)}::uuid[], ${decided.map(({ generation }) => generation)}::integer[]
+  ) as d (id, generation) on d.id = set.id and d.generation = set.generation
+  where set.host_id is null and set.wanted <> 'removed' order by set.id for no key update of set`
+
+/** Records placements; returns of which sets, see `stillWaiting`. */
 export async function placeSets(
   tx: Tx,
   touched: Touched,
-  changes: readonly { id: SetId; hostId: HostId; placement: SetPlacement }[],
+  changes: readonly (Decided & { hostId: HostId })[],
 ): Promise<ReadonlySet<SetId>> {
   if (changes.length === 0) return new Set()
   const { rows } = await sql<{ id: SetId }>`
-    with waiting as (
-      select id from set where id = any(${changes.map(({ id }) => id)}::uuid[])
-      and host_id is null and wanted <> 'removed' order by id for no key update
-    )
+    with waiting as (${stillWaiting(changes)})
     update set as s set host_id = c.host_id, epoch = s.epoch + 1, placement = c.placement::jsonb, local_generation = null
     from waiting w join unnest(
       ${changes.map(({ id }) => id)}::uuid[],
@@ -232,18 +243,15 @@ export async function placeSets(
   return new Set(rows.map(({ id }) => id))
 }
 
-/** Why sets wait for a host. */
+/** Why sets wait for a host; returns of which, see `stillWaiting`. */
 export async function recordNotPlaced(
   tx: Tx,
   touched: Touched,
-  changes: readonly { id: SetId; placement: SetPlacement }[],
-): Promise<void> {
-  if (changes.length === 0) return
+  changes: readonly Decided[],
+): Promise<ReadonlySet<SetId>> {
+  if (changes.length === 0) return new Set()
   const { rows } = await sql<{ id: SetId }>`
-    with waiting as (
-      select id from set where id = any(${changes.map(({ id }) => id)}::uuid[])
-      and host_id is null order by id for no key update
-    )
+    with waiting as (${stillWaiting(changes)})
     update set as s set placement = c.placement::jsonb
     from waiting w join unnest(
       ${changes.map(({ id }) => id)}::uuid[],
@@ -251,6 +259,7 @@ export async function recordNotPlaced(
     ) as c (id, placement) on c.id = w.id
     where s.id = w.id returning s.id`.execute(tx)
   for (const { id } of rows) touched.touch('set', id)
+  return new Set(rows.map(({ id }) => id))
 }
 
 /**

@@ -16,7 +16,7 @@ import {
   type SetRow,
   type Tables,
 } from '../../../world/index.ts'
-import { insertSet } from '../store.ts'
+import { insertSet, rewriteSet } from '../store.ts'
 import { WorldLedger } from '../../placement/index.ts'
 import { createPlacer, type Placer } from './place.ts'
 
@@ -309,4 +309,38 @@ test('a set that was removed meanwhile is not placed, and its batch is', async (
     .orderBy('id')
     .execute()
   assert.deepEqual(placed, [{ id: setId(2) }, { id: setId(99) }])
+})
+
+test('what was decided about a set of which something else is asked by now is not recorded', async (t) => {
+  const region = await openRegion(t)
+  await region.addHost(host())
+  const slow = await region.start()
+  const placer = await leading(region, slow)
+  const tooLarge = setRow(2, { memoryBytes: 1_000 * MIB })
+  await region.addSets(setRow(1, { memoryBytes: MIB }), tooLarge, setRow(3, { memoryBytes: MIB }))
+  await slow.world.reached(await newest(region))
+  await slow.freeze()
+  const elsewhere = { ...tooLarge.placementRule, hostId: hostId(9) }
+  await region.write(async (tx, touched) => {
+    await rewriteSet(tx, touched, {
+      before: setRow(1),
+      row: setRow(1, { placementRule: elsewhere, memoryBytes: MIB }),
+    })
+    await rewriteSet(tx, touched, { before: tooLarge, row: setRow(2, { memoryBytes: MIB }) })
+  })
+  await placer.pass()
+  const rows = await region.database.query
+    .selectFrom('set')
+    .select(['id', 'hostId', 'placement'])
+    .where('id', '!=', setId(99))
+    .orderBy('id')
+    .execute()
+  assert.deepEqual(
+    rows.map((row) => [row.id, row.hostId, row.placement?.reason?.code ?? null]),
+    [
+      [setId(1), null, null],
+      [setId(2), null, null],
+      [setId(3), hostId(1), null],
+    ],
+  )
 })

@@ -238,21 +238,20 @@ async function recordAll(
   const { tx, touched, decisions } = batch
   if (!(await holdPlacementTerm(tx, batch.term))) return false
   const placed = decisions.flatMap(({ set, hostId, placement }) =>
-    hostId === null ? [] : [{ set, id: set.id, hostId, placement }],
+    hostId === null ? [] : [{ set, id: set.id, generation: set.generation, hostId, placement }],
   )
-  const waiting = decisions.filter(({ hostId }) => hostId === null)
+  const waiting = decisions.flatMap(({ set: { id, generation }, hostId, placement }) =>
+    hostId === null ? [{ id, generation, placement }] : [],
+  )
   const rooms = await lockRooms(
     tx,
     placed.map(({ hostId }) => hostId),
   )
-  // Where the host was cordoned, went or was filled meanwhile, the set waits for the next pass, which knows more.
+  // Where the host was cordoned, went or was filled meanwhile, or something else is asked of the set, it waits for the
+  // next pass, which knows more.
   const fitting = placed.filter(({ set, hostId }) => takeRoom(rooms.get(hostId), set, ledger))
   const ids = await placeSets(tx, touched, fitting)
-  await recordNotPlaced(
-    tx,
-    touched,
-    waiting.map(({ set, placement }) => ({ id: set.id, placement })),
-  )
+  const told = await recordNotPlaced(tx, touched, waiting)
   const atMs = clock.nowMs()
   const progress = fitting
     .filter(({ id }) => ids.has(id))
@@ -261,13 +260,15 @@ async function recordAll(
       progress: `placed on ${world.host.get(hostId)?.name ?? hostId}`,
     }))
   await progressOperationsOf(tx, touched, { changes: progress, atMs })
-  const failed = waiting.map(({ set, placement }) => ({
-    resourceId: set.id,
-    reason: {
-      code: 'NOT_PLACED',
-      text: `${placement.reason?.text ?? ''}; it is placed as soon as a host has room`,
-    },
-  }))
+  const failed = waiting
+    .filter(({ id }) => told.has(id))
+    .map(({ id, placement }) => ({
+      resourceId: id,
+      reason: {
+        code: 'NOT_PLACED',
+        text: `${placement.reason?.text ?? ''}; it is placed as soon as a host has room`,
+      },
+    }))
   await failOperationsOf(tx, touched, { changes: failed, progress: 'not placed', atMs })
   return true
 }
