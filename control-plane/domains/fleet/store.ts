@@ -1,8 +1,8 @@
 import type { HostId, OperationId } from '@nubo/base'
 import type { HostFence, HostPower, Reason } from '@nubo/contracts'
 import type { Hello } from '@nubo/contracts/host'
-import type { Database } from '@nubo/runtime'
-import { sql } from 'kysely'
+import { withNext, type Database } from '@nubo/runtime'
+import { sql, type Selectable } from 'kysely'
 import type {
   BrakeRow,
   FenceAsked,
@@ -304,21 +304,25 @@ export interface LivenessRecord {
   readonly heardAtMs: number
 }
 
-/** Of every host that was ever connected. Servers of an older version change only the time, so it is part of the value. */
+type LivenessRow = Pick<Selectable<Tables['hostLiveness']>, 'hostId' | 'beats' | 'heardAtMs'>
+
+/** Of every host that was ever connected. */
 export async function readLiveness(
   query: Pick<Tx, 'selectFrom'>,
-  hostIds?: readonly HostId[],
 ): Promise<Map<HostId, LivenessRecord>> {
-  let select = query.selectFrom('hostLiveness').select(['hostId', 'beats', 'heardAtMs'])
-  if (hostIds !== undefined) select = select.where('hostId', 'in', [...hostIds])
-  const rows = await select.execute()
-  return new Map(
+  return recordsOf(
+    await query.selectFrom('hostLiveness').select(['hostId', 'beats', 'heardAtMs']).execute(),
+  )
+}
+
+/** Servers of an older version change only the time, so it is part of the value. */
+const recordsOf = (rows: readonly LivenessRow[]): Map<HostId, LivenessRecord> =>
+  new Map(
     rows.map(({ hostId, beats, heardAtMs }) => [
       hostId,
       { value: `${beats}/${heardAtMs}`, heardAtMs },
     ]),
   )
-}
 
 /** The newest revision of the region, which this process's world may not have reached yet. */
 export async function readNewestRevision(database: Database<Tables>): Promise<number> {
@@ -326,35 +330,55 @@ export async function readNewestRevision(database: Database<Tables>): Promise<nu
   return row.value
 }
 
-/** One host that fell silent; nothing happens if it was heard or connected meanwhile. From here on no session counts. */
+export interface Silence {
+  readonly hostId: HostId
+  readonly record: LivenessRecord | undefined
+  readonly reason: Reason
+  readonly fence: HostFence
+}
+
+/**
+ * Hosts that fell silent; returns those that are given up now, from when on no session of theirs counts. Nothing happens to
+ * one that was heard or connected meanwhile, nor to one that somebody else is writing: it may be arriving just now, and when
+ * thousands do nobody waits here for them, nor they for this. The next pass sees what became of it.
+ */
 export async function recordSilence(
   tx: Tx,
   touched: Touched,
-  silent: { hostId: HostId; record: LivenessRecord | undefined; reason: string; fence: HostFence },
-): Promise<boolean> {
-  const { hostId, record } = silent
-  const host = await lockHost(tx, hostId)
-  if (host === undefined || !isConnected(host)) return false
-  if (!(await isUnchanged(tx, { hostId, record }))) return false
-  await tx
-    .updateTable('host')
-    .set({
-      state: 'unreachable',
-      reason: silent.reason,
-      fence: JSON.stringify(silent.fence),
-      ...(record === undefined ? {} : { sinceMs: record.heardAtMs }),
-      serverName: null,
-      sessionId: null,
-    })
-    .where('id', '=', hostId)
+  silent: readonly Silence[],
+): Promise<HostId[]> {
+  const ids = silent.map(({ hostId }) => hostId)
+  const hosts = await tx
+    .selectFrom('host')
+    .select(['id', 'state'])
+    .where('id', '=', sql<HostId>`any(${ids}::uuid[])`)
+    .orderBy('id')
+    .forNoKeyUpdate()
+    .skipLocked()
     .execute()
-  await tx
-    .updateTable('hostLiveness')
-    .set({ sessionId: null })
-    .where('hostId', '=', hostId)
-    .execute()
-  touched.touch('host', hostId)
-  return true
+  const connected = new Set(hosts.filter(isConnected).map(({ id }) => id))
+  const records = await lockLiveness(tx, ids, 'skip locked')
+  const given = silent.filter(
+    ({ hostId, record }) => connected.has(hostId) && records.get(hostId)?.value === record?.value,
+  )
+  if (given.length === 0) return []
+  const rows = given.map(({ hostId, record, reason, fence }) => ({
+    id: hostId,
+    reason,
+    fence,
+    sinceMs: record?.heardAtMs ?? null,
+  }))
+  await sql`
+    update host as h set state = 'unreachable', reason = r.reason, fence = r.fence,
+      since_ms = coalesce(r."sinceMs", h.since_ms), server_name = null, session_id = null
+    from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) as r (id uuid, reason jsonb, fence jsonb, "sinceMs" bigint)
+    where h.id = r.id${withNext}`.execute(tx)
+  await sql`
+    update host_liveness set session_id = null where host_id = any(${rows.map(({ id }) => id)}::uuid[])${withNext}`.execute(
+    tx,
+  )
+  for (const { id } of rows) touched.touch('host', id)
+  return rows.map(({ id }) => id)
 }
 
 /** Whether an agent is, or was a moment ago, connected. */
@@ -362,13 +386,23 @@ export function isConnected({ state }: Pick<HostRow, 'state'>): boolean {
   return state === 'ready' || state === 'returning'
 }
 
-/** Locks the record of the host, so that it stays so. */
+/** As `readLiveness`; the records stay so until the transaction ends. In one order, as heartbeats. */
+async function lockLiveness(
+  tx: Tx,
+  hostIds: readonly HostId[],
+  locked: 'wait' | 'skip locked',
+): Promise<Map<HostId, LivenessRecord>> {
+  const reply = await sql<LivenessRow>`
+    select host_id, beats, heard_at_ms from host_liveness where host_id = any(${hostIds}::uuid[])
+    order by host_id for update ${sql.raw(locked === 'wait' ? '' : locked)}`.execute(tx)
+  return recordsOf(reply.rows)
+}
+
 async function isUnchanged(
   tx: Tx,
   { hostId, record }: { hostId: HostId; record: LivenessRecord | undefined },
 ): Promise<boolean> {
-  await sql`select from host_liveness where host_id = ${hostId} for update`.execute(tx)
-  return (await readLiveness(tx, [hostId])).get(hostId)?.value === record?.value
+  return (await lockLiveness(tx, [hostId], 'wait')).get(hostId)?.value === record?.value
 }
 
 export interface Fencing {

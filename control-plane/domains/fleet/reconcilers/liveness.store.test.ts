@@ -4,7 +4,7 @@ import { test, type TestContext } from 'node:test'
 import type { HostId } from '@nubo/base'
 import { helloOf, joinHost, newSessionId, openServers, type TestServer } from '../testing/region.ts'
 import { RECORD_STALE_MAX_MS } from '../lease.ts'
-import { readLiveness, recordSilence } from '../store.ts'
+import { lockHost, readLiveness, recordSilence } from '../store.ts'
 import { noFence } from '../testing/region.ts'
 import { SILENCE_MAX_MS, type LivenessReconciler } from './liveness.ts'
 
@@ -185,9 +185,37 @@ test('a host that is heard while it is being given up stays ready', async (conte
   server.fleet.presence.heard(hostId, sessionId)
   await server.fleet.presence.stop()
   const fence = { ...noFence, silentSince: record?.heardAtMs ?? null }
+  const reason = { code: 'HOST_UNREACHABLE', text: 'nothing was heard' }
   const marked = await server.recorder.write((tx, touched) =>
-    recordSilence(tx, touched, { hostId, record, reason: 'null', fence }),
+    recordSilence(tx, touched, [{ hostId, record, reason, fence }]),
   )
-  assert.equal(marked, false)
+  assert.deepEqual(marked, [])
   assert.equal(server.world.host.get(hostId)?.state, 'ready')
+})
+
+test('whoever writes a host at this moment is not waited for when others are given up', async (context) => {
+  const host = await connectHost(context)
+  const { server, hostId } = host
+  const other = await joinHost(server, 'h2')
+  await server.fleet.presence.connected(
+    other.hostId,
+    { ...helloOf(other.hostId), vtepAddress: '10.1.0.2' },
+    { serverName: 's1', sessionId: newSessionId() },
+  )
+  const reconciler = server.fleet.newLivenessReconciler()
+  await passTime(host, reconciler, { ms: SILENCE_MAX_MS, alive: false })
+  const [isLocked, mayEnd] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  const writing = server.database.query.transaction().execute(async (tx) => {
+    await lockHost(tx, hostId)
+    isLocked.resolve()
+    await mayEnd.promise
+  })
+  await isLocked.promise
+  await passTime(host, reconciler, { ms: 2_000, alive: false })
+  const stateOf = (id: HostId) => server.world.host.get(id)?.state
+  assert.deepEqual([stateOf(hostId), stateOf(other.hostId)], ['ready', 'unreachable'])
+  mayEnd.resolve()
+  await writing
+  await passTime(host, reconciler, { ms: 1_000, alive: false })
+  assert.equal(stateOf(hostId), 'unreachable')
 })

@@ -3,7 +3,13 @@ import type { HostFence } from '@nubo/contracts'
 import { HEARTBEAT_MISSED_MAX, HEARTBEAT_PERIOD_MS } from '@nubo/contracts/host'
 import type { Database, Log } from '@nubo/runtime'
 import type { HostRow, Recorder, Tables, World } from '../../../world/index.ts'
-import { isConnected, readLiveness, recordSilence, type LivenessRecord } from '../store.ts'
+import {
+  isConnected,
+  readLiveness,
+  recordSilence,
+  type LivenessRecord,
+  type Silence,
+} from '../store.ts'
 
 /** A host that was not heard by any server for so long is unreachable. */
 export const SILENCE_MAX_MS = HEARTBEAT_PERIOD_MS * (HEARTBEAT_MISSED_MAX + 1)
@@ -12,6 +18,10 @@ export const SUSPECT_MS = SILENCE_MAX_MS - HEARTBEAT_PERIOD_MS * 1.5
 export const LIVENESS_PERIOD_MS = 1_000
 /** After a gap this long between two passes (the database was away, this process slept) every host gets its grace anew. */
 const PASS_GAP_MAX_MS = 3 * LIVENESS_PERIOD_MS
+/** Thousands may fall silent at once, and those that come back must not wait until all of them are recorded; */
+const SILENT_PER_COMMIT_MAX = 64
+/** nor may a pass take so long that the next one seems to come after a gap. */
+const SILENT_PER_PASS_MAX = 512
 
 /** What this process has seen of the record of one host, and since when it has been so. */
 export interface Seen {
@@ -66,17 +76,17 @@ export function createLivenessReconciler(deps: {
         (host) =>
           isConnected(host) && nowMs - (seen.get(host.id)?.changedAtMs ?? nowMs) > SILENCE_MAX_MS,
       )
-      if (silent.length === 0) return
-      const marked = await recorder.write(async (tx, touched) => {
-        const names: string[] = []
-        // One order for all processes, so that no two wait for each other.
-        for (const host of silent.toSorted((a, b) => (a.id < b.id ? -1 : 1))) {
-          const record = seen.get(host.id)?.record
-          if (await recordSilence(tx, touched, silence(host, record))) names.push(host.name)
-        }
-        return names
-      })
-      for (const host of marked) log.warn('a host is unreachable', { host })
+      // One order for all processes, so that no two wait for each other.
+      const given = silent
+        .toSorted((a, b) => (a.id < b.id ? -1 : 1))
+        .slice(0, SILENT_PER_PASS_MAX)
+        .map((host) => silence(host, seen.get(host.id)?.record))
+      for (let from = 0; from < given.length; from += SILENT_PER_COMMIT_MAX) {
+        const some = given.slice(from, from + SILENT_PER_COMMIT_MAX)
+        const marked = await recorder.write((tx, touched) => recordSilence(tx, touched, some))
+        for (const id of marked)
+          log.warn('a host is unreachable', { host: world.host.get(id)?.name })
+      }
     },
   }
 }
@@ -118,10 +128,7 @@ export function silenceText(silentSinceMs: number | null): string {
   return `Nothing was heard from the agent of this host${since}; what runs there may still run.`
 }
 
-function silence(
-  host: HostRow,
-  record: LivenessRecord | undefined,
-): Parameters<typeof recordSilence>[2] {
+function silence(host: HostRow, record: LivenessRecord | undefined): Silence {
   const silentSince = record?.heardAtMs ?? null
   const fence: HostFence = {
     step: 'looking',
@@ -136,7 +143,7 @@ function silence(
   return {
     hostId: host.id,
     record,
-    reason: JSON.stringify({ code: 'HOST_UNREACHABLE', text: silenceText(silentSince) }),
+    reason: { code: 'HOST_UNREACHABLE', text: silenceText(silentSince) },
     fence,
   }
 }
