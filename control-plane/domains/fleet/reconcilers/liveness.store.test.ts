@@ -6,7 +6,7 @@ import { helloOf, joinHost, newSessionId, openServers, type TestServer } from '.
 import { RECORD_STALE_MAX_MS } from '../lease.ts'
 import { lockHost, readLiveness, recordSilence } from '../store.ts'
 import { noFence } from '../testing/region.ts'
-import { SILENCE_MAX_MS, type LivenessReconciler } from './liveness.ts'
+import { RETURN_GRACE_MS, SILENCE_MAX_MS, type LivenessReconciler } from './liveness.ts'
 
 interface Connected {
   readonly server: TestServer
@@ -96,14 +96,26 @@ test('a host that comes back within its grace is never seen to be away', async (
 test('a new leader and one that was asleep give every host its grace', async (context) => {
   const host = await connectHost(context)
   const { server, hostId } = host
-  // All servers were down for a minute: the record is old.
-  server.clock.move(60_000)
+  const before = server.fleet.newLivenessReconciler()
+  await passTime(host, before, { ms: SILENCE_MAX_MS - 4_000, alive: false })
+  await passTime(host, before, { ms: 1_000, alive: true })
   const reconciler = server.fleet.newLivenessReconciler()
   await passTime(host, reconciler, { ms: SILENCE_MAX_MS, alive: false })
   assert.equal(server.world.host.get(hostId)?.state, 'ready')
   // The database was away for a minute.
   server.clock.move(60_000)
   await passTime(host, reconciler, { ms: SILENCE_MAX_MS, alive: false })
+  assert.equal(server.world.host.get(hostId)?.state, 'ready')
+  await passTime(host, reconciler, { ms: 3_000, alive: false })
+  assert.equal(server.world.host.get(hostId)?.state, 'unreachable')
+})
+
+test('after all servers were away hosts have the time that thousands need to come back', async (context) => {
+  const host = await connectHost(context)
+  const { server, hostId } = host
+  server.clock.move(60_000)
+  const reconciler = server.fleet.newLivenessReconciler()
+  await passTime(host, reconciler, { ms: RETURN_GRACE_MS, alive: false })
   assert.equal(server.world.host.get(hostId)?.state, 'ready')
   await passTime(host, reconciler, { ms: 3_000, alive: false })
   assert.equal(server.world.host.get(hostId)?.state, 'unreachable')

@@ -18,6 +18,12 @@ export const SUSPECT_MS = SILENCE_MAX_MS - HEARTBEAT_PERIOD_MS * 1.5
 export const LIVENESS_PERIOD_MS = 1_000
 /** After a gap this long between two passes (the database was away, this process slept) every host gets its grace anew. */
 const PASS_GAP_MAX_MS = 3 * LIVENESS_PERIOD_MS
+/**
+ * A leader that finds that no host at all was heard for this long begins after all servers were away, and thousands of
+ * hosts come back as fast as they can be admitted: none is given up before the time that this takes.
+ */
+const ALL_AWAY_MS = 2.5 * HEARTBEAT_PERIOD_MS
+export const RETURN_GRACE_MS = 30_000
 /** Thousands may fall silent at once, and those that come back must not wait until all of them are recorded; */
 const SILENT_PER_COMMIT_MAX = 64
 /** nor may a pass take so long that the next one seems to come after a gap. */
@@ -56,6 +62,14 @@ export function createLivenessReconciler(deps: {
   let seen = new Map<HostId, Seen>()
   let passedAtMs: number | undefined
   let readAtMs = 0
+  let graceUntilMs = 0
+
+  /** By the clocks of servers, which may be a little apart: it only makes the grace longer or shorter. */
+  function areAllAway(records: ReadonlyMap<HostId, LivenessRecord>): boolean {
+    const heardAtMs = [...records.values()].map((record) => record.heardAtMs)
+    const newestMs = heardAtMs.reduce((newest, one) => Math.max(newest, one), 0)
+    return records.size > 0 && clock.nowMs() - newestMs > ALL_AWAY_MS
+  }
 
   return {
     periodMs: LIVENESS_PERIOD_MS,
@@ -67,11 +81,13 @@ export function createLivenessReconciler(deps: {
       const beganAtMs = clock.monotonicMs()
       const records = await readLiveness(database.query)
       const nowMs = clock.monotonicMs()
+      if (passedAtMs === undefined && areAllAway(records)) graceUntilMs = nowMs + RETURN_GRACE_MS
       const isStalled = passedAtMs === undefined || nowMs - passedAtMs > PASS_GAP_MAX_MS
       const hosts = [...world.host.values()].filter(({ state }) => isWatched(state))
       seen = observe(hosts, { seen, records, nowMs, isStalled })
       passedAtMs = nowMs
       readAtMs = beganAtMs
+      if (nowMs < graceUntilMs) return
       const silent = hosts.filter(
         (host) =>
           isConnected(host) && nowMs - (seen.get(host.id)?.changedAtMs ?? nowMs) > SILENCE_MAX_MS,
