@@ -1,8 +1,14 @@
-import { isUuid, PlatformError, type Clock, type ProjectId, type Random } from '@nubo/base'
+import {
+  isUuid,
+  PlatformError,
+  type Clock,
+  type HostId,
+  type ProjectId,
+  type Random,
+} from '@nubo/base'
 import type { FieldChange, SetCreate } from '@nubo/contracts'
 import type { OperationRow, Recorder, SetRow, Touched, Tx, World } from '../../world/index.ts'
 import { projectOf, type Caller } from '../identity/index.ts'
-import type { NetworkService } from '../network/index.ts'
 import {
   endOperation,
   insertOperation,
@@ -21,7 +27,6 @@ export interface UpdateDeps {
   readonly recorder: Recorder
   readonly clock: Clock
   readonly random: Random
-  readonly network: NetworkService
   readonly images: ImageResolver
   readonly ledger: WorldLedger
 }
@@ -82,12 +87,47 @@ export function setUpdates(
         },
         deps,
       )
-      await deps.recorder.write((tx, touched) =>
-        recordUpdate(deps, { tx, touched, set, draft, changes, operation, ifMatch }),
+      const update = { set, draft, changes, operation, ifMatch }
+      await withHostOf(set, (hostId) =>
+        deps.recorder.write((tx, touched) =>
+          recordUpdate(deps, { tx, touched, ...update, hostId }),
+        ),
       )
       return world.operation.get(operation.id) ?? operation
     },
   }
+}
+
+/** The set is on this host by now, whose row is locked before those of sets. */
+class MovedMeanwhile extends Error {
+  readonly hostId: HostId
+  constructor(hostId: HostId) {
+    super(`the set is on host ${hostId} by now`)
+    this.hostId = hostId
+  }
+}
+
+const MOVES_MAX = 5
+
+/** This process may not know yet where the set is: then once more, with the host that the record has. */
+async function withHostOf(
+  set: SetRow,
+  write: (hostId: HostId | null) => Promise<void>,
+): Promise<void> {
+  let { hostId } = set
+  for (let moves = 0; moves < MOVES_MAX; moves++) {
+    try {
+      return await write(hostId)
+    } catch (error) {
+      if (!(error instanceof MovedMeanwhile)) throw error
+      ;({ hostId } = error)
+    }
+  }
+  throw new PlatformError(
+    'CHANGED_MEANWHILE',
+    { set: set.name, next: 'try again' },
+    { message: `Set ${set.name} changed its host again and again meanwhile.` },
+  )
 }
 
 async function recordUpdate(
@@ -96,21 +136,26 @@ async function recordUpdate(
     tx: Tx
     touched: Touched
     set: SetRow
+    /** Where the set is believed to be. */
+    hostId: HostId | null
     draft: SetRow
     changes: readonly FieldChange[]
     operation: OperationRow
     ifMatch: string | undefined
   },
 ): Promise<void> {
-  const { tx, touched, draft, changes, operation, ifMatch } = update
+  const { tx, touched, hostId, draft, changes, operation, ifMatch } = update
   const atMs = deps.clock.nowMs()
   // Hosts before sets, as placing does.
-  const rooms = update.set.hostId === null ? undefined : await lockRooms(tx, [update.set.hostId])
+  const rooms = hostId === null ? undefined : await lockRooms(tx, [hostId])
   await holdImages(tx, draft)
   const set = await lockSet(tx, update.set.id)
   if (set === undefined || set.wanted === 'removed') throw beingRemoved(update.set)
   requireGeneration(set, ifMatch)
-  requireRoom(deps, { set, draft, room: set.hostId === null ? undefined : rooms?.get(set.hostId) })
+  if (set.hostId !== null) {
+    if (set.hostId !== hostId) throw new MovedMeanwhile(set.hostId)
+    requireRoom(deps, { set, draft, room: rooms?.get(set.hostId) })
+  }
   const isChange = changes.length > 0
   const generation = isChange
     ? await rewriteSet(tx, touched, { before: set, row: draft })
