@@ -98,11 +98,11 @@ const sqlMethods = 'selectFrom insertInto updateTable deleteFrom mergeInto'.spli
 
 /** The store of a domain, the world, and what runs migrations know tables. */
 const holdsSql =
-  /^runtime\/postgres\/|^control-plane\/world\/|^control-plane\/domains\/[^/]+\/store\.ts$/
+  /^runtime\/postgres\/|^control-plane\/world\/|^control-plane\/domains\/[^/]+\/(?:[a-z]+-)?store\.ts$/
 
 const sqlInStore = fileRule('sql-in-store', (file) => {
   if (holdsSql.test(file.path) || isTestCode(file.path)) return []
-  const text = 'SQL lies in the store.ts of its domain'
+  const text = 'SQL lies in the store.ts of its domain, or a PART-store.ts beside it'
   return [
     ...file.imports
       .filter(({ specifier }) => specifier === 'kysely')

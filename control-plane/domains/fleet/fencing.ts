@@ -10,7 +10,8 @@ import {
 } from '../operations/index.ts'
 import type { Evacuation, PowerControl, PowerReading } from './needs.ts'
 import { hostPowerOf, type PowerAsked } from './power.ts'
-import { isConnected, recordFenced, setFenceAsked, setPower } from './store.ts'
+import { recordFenced } from './liveness-store.ts'
+import { isConnected, setFenceAsked, setPower } from './store.ts'
 
 export interface FencingDeps {
   readonly world: World

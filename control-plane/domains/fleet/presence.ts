@@ -10,14 +10,13 @@ import type { Hello } from '@nubo/contracts/host'
 import { Batcher, type Database, type Log } from '@nubo/runtime'
 import type { Recorder, Tables, Touched, Tx } from '../../world/index.ts'
 import { RECORD_PERIOD_MS, RECORD_STALE_MAX_MS } from './lease.ts'
+import { recordHeard, type Heard } from './liveness-store.ts'
 import {
   connectedHostsWithVtep,
   lockHosts,
   recordArrivals,
   recordCleaned,
-  recordHeard,
   type Arrival,
-  type Heard,
 } from './store.ts'
 
 /** After the loss of a server thousands come at once, and a commit for each would take all there are. */

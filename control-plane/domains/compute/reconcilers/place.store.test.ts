@@ -17,6 +17,9 @@ import {
   type Tables,
 } from '../../../world/index.ts'
 import { insertSet, rewriteSet } from '../store.ts'
+import { setCreate } from '@nubo/contracts'
+import { insertImage } from '../../images/store.ts'
+import { setUpdates } from '../update.ts'
 import { WorldLedger } from '../../placement/index.ts'
 import { createPlacer, type Placer } from './place.ts'
 
@@ -343,4 +346,61 @@ test('what was decided about a set of which something else is asked by now is no
       [setId(3), hostId(1), null],
     ],
   )
+})
+
+test('a set that grows through a process that does not know where it is takes no more than its host has', async (t) => {
+  const region = await openRegion(t)
+  await region.addHost(host())
+  const slow = await region.start()
+  const [row, image] = [setRow(1, { memoryBytes: MIB }), setRow(1).containers[0]]
+  assert.ok(image)
+  await region.addSets(row)
+  await slow.world.reached(await newest(region))
+  const known = slow.world.set.get(row.id)
+  assert.ok(known?.hostId === null)
+  const { repository, digest } = image.image
+  const about = { id: image.imageId, name: image.imageName, repository, digest }
+  await region.write(async (tx, touched) => {
+    const rest = {
+      uploadDigest: null,
+      sizeBytes: 1,
+      layers: 1,
+      source: 'rootfs' as const,
+      command: [],
+      createdAtMs: 1,
+    }
+    await insertImage(tx, touched, { ...about, ...rest, projectId: known.projectId })
+  })
+  const quick = await region.start()
+  await quick.newPlacer().pass()
+  assert.equal(quick.world.set.get(row.id)?.hostId, hostId(1))
+  const { updateSet } = setUpdates(
+    {
+      world: slow.world,
+      recorder: slow.recorder,
+      clock: systemClock,
+      random: systemRandom,
+      images: { resolve: () => about },
+      ledger: new WorldLedger(slow.world, { overcommit: OVERCOMMIT, reserveHosts: 0 }),
+    },
+    () => known,
+  )
+  const containers = [{ name: image.name, image: image.imageName }]
+  const ask = (memoryBytes: number) => ({
+    ...setCreate.parse({
+      name: row.name,
+      network: 'none',
+      cpuMillis: 250,
+      memoryBytes,
+      containers,
+    }),
+    network: '',
+  })
+  const tokenId = newId<'token'>(systemClock, systemRandom)
+  const who = { tokenId, tokenName: 't', accountId: null, role: 'member' as const }
+  const caller = { ...who, project: known.projectId }
+  const grow = (memoryBytes: number) =>
+    updateSet(caller, row.name, ask(memoryBytes), { ifMatch: undefined })
+  await assert.rejects(grow(200 * MIB), { code: 'NOT_PLACED' })
+  assert.equal((await grow(80 * MIB)).kind, 'set.update')
 })

@@ -10,7 +10,8 @@ import type { HostRow } from '../../../world/index.ts'
 import { BRAKE_LIMITS_DEFAULT } from '../brake.ts'
 import { leaseProvenEndedAfterMs } from '../lease.ts'
 import type { Evacuation, NeighbourProbes } from '../needs.ts'
-import { readLiveness, recordFenced, setPower } from '../store.ts'
+import { readLiveness, recordFenced } from '../liveness-store.ts'
+import { setPower } from '../store.ts'
 import {
   helloOf,
   joinHost,

@@ -4,12 +4,12 @@ import { HEARTBEAT_MISSED_MAX, HEARTBEAT_PERIOD_MS } from '@nubo/contracts/host'
 import type { Database, Log } from '@nubo/runtime'
 import type { HostRow, Recorder, Tables, World } from '../../../world/index.ts'
 import {
-  isConnected,
   readLiveness,
   recordSilence,
   type LivenessRecord,
   type Silence,
-} from '../store.ts'
+} from '../liveness-store.ts'
+import { isConnected } from '../store.ts'
 
 /** A host that was not heard by any server for so long is unreachable. */
 export const SILENCE_MAX_MS = HEARTBEAT_PERIOD_MS * (HEARTBEAT_MISSED_MAX + 1)
