@@ -19,11 +19,12 @@ export const LIVENESS_PERIOD_MS = 1_000
 /** After a gap this long between two passes (the database was away, this process slept) every host gets its grace anew. */
 const PASS_GAP_MAX_MS = 3 * LIVENESS_PERIOD_MS
 /**
- * A leader that finds that no host at all was heard for this long begins after all servers were away, and thousands of
- * hosts come back as fast as they can be admitted: none is given up before the time that this takes.
+ * Who leads for less than this gives up a few hosts, but not many at once: most likely all servers were away, and
+ * thousands of hosts come back as fast as they can be admitted.
  */
-const ALL_AWAY_MS = 2.5 * HEARTBEAT_PERIOD_MS
 export const RETURN_GRACE_MS = 30_000
+const FEW_HOSTS = 2
+const FEW_SHARE = 0.1
 /** Thousands may fall silent at once, and those that come back must not wait until all of them are recorded; */
 const SILENT_PER_COMMIT_MAX = 64
 /** nor may a pass take so long that the next one seems to come after a gap. */
@@ -62,14 +63,7 @@ export function createLivenessReconciler(deps: {
   let seen = new Map<HostId, Seen>()
   let passedAtMs: number | undefined
   let readAtMs = 0
-  let graceUntilMs = 0
-
-  /** By the clocks of servers, which may be a little apart: it only makes the grace longer or shorter. */
-  function areAllAway(records: ReadonlyMap<HostId, LivenessRecord>): boolean {
-    const heardAtMs = [...records.values()].map((record) => record.heardAtMs)
-    const newestMs = heardAtMs.reduce((newest, one) => Math.max(newest, one), 0)
-    return records.size > 0 && clock.nowMs() - newestMs > ALL_AWAY_MS
-  }
+  let leadsSinceMs: number | undefined
 
   return {
     periodMs: LIVENESS_PERIOD_MS,
@@ -81,17 +75,18 @@ export function createLivenessReconciler(deps: {
       const beganAtMs = clock.monotonicMs()
       const records = await readLiveness(database.query)
       const nowMs = clock.monotonicMs()
-      if (passedAtMs === undefined && areAllAway(records)) graceUntilMs = nowMs + RETURN_GRACE_MS
+      leadsSinceMs ??= nowMs
       const isStalled = passedAtMs === undefined || nowMs - passedAtMs > PASS_GAP_MAX_MS
       const hosts = [...world.host.values()].filter(({ state }) => isWatched(state))
       seen = observe(hosts, { seen, records, nowMs, isStalled })
       passedAtMs = nowMs
       readAtMs = beganAtMs
-      if (nowMs < graceUntilMs) return
       const silent = hosts.filter(
         (host) =>
           isConnected(host) && nowMs - (seen.get(host.id)?.changedAtMs ?? nowMs) > SILENCE_MAX_MS,
       )
+      const isMany = silent.length > Math.max(FEW_HOSTS, hosts.length * FEW_SHARE)
+      if (isMany && nowMs - leadsSinceMs < RETURN_GRACE_MS) return
       // One order for all processes, so that no two wait for each other.
       const given = silent
         .toSorted((a, b) => (a.id < b.id ? -1 : 1))
