@@ -221,6 +221,8 @@ export class SimulatedRegion {
       server.isStarting = false
       if (process.isAlive) server.isUp = true
     } catch (error) {
+      // It was killed meanwhile, and the next one may be on its way up.
+      if (!process.isAlive) return
       this.trace.add(server.name, `could not start: ${String(error)}`)
       this.killServer(server)
       this.clock.after(1_000, () => void this.startServer(server))
