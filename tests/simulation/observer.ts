@@ -111,17 +111,22 @@ export class Observer {
 
   #seeChanges(server: SimulatedServer, changes: ChangeSet): void {
     const { world } = server.region
+    // A server that was cut off goes through all that happened meanwhile; how machines were at that moment is gone.
+    const isFirst = changes.revision > this.#newestRevision
+    this.#newestRevision = Math.max(this.#newestRevision, changes.revision)
     for (const { kind, id, before, after } of changes.changes) {
       if (kind === 'set')
         this.#seeSet(server, { id, before: before as SetRow | undefined, set: world.set.get(id) })
-      else if (kind === 'port') this.#seePort(id, world.port.get(id), changes.revision)
-      else if (kind === 'host') this.#seeHost(server, world.host.get(id))
+      else if (kind === 'port') {
+        if (isFirst) this.#seePort(id, world.port.get(id), changes.revision)
+      } else if (kind === 'host') this.#seeHost(server, world.host.get(id), isFirst)
       else if (kind === 'brake' && after !== undefined) this.seen.brakes += 1
       else if (kind === 'operation')
         this.#seeOperation(server, { id, wasThere: before !== undefined })
       else if (kind === 'setFound' && after !== undefined) this.#seeFound(server, id)
     }
   }
+  #newestRevision = 0
 
   #seeSet(server: SimulatedServer, change: SetChange): void {
     const { id, set } = change
@@ -200,7 +205,11 @@ export class Observer {
   }
   readonly #keyOfPort = new Map<string, string>()
 
-  #seeHost(server: SimulatedServer, host: ReturnType<World['host']['get']>): void {
+  #seeHost(
+    server: SimulatedServer,
+    host: ReturnType<World['host']['get']>,
+    isFirst: boolean,
+  ): void {
     if (host === undefined || host.state !== 'fenced') return
     const machine = this.#region.hosts.find((one) => one.hostId === host.id)
     const left = server.region.world.set
@@ -215,7 +224,7 @@ export class Observer {
       () =>
         `${server.name} knows that ${host.name} is fenced, and that ${left?.name} is placed there`,
     )
-    if (machine === undefined || this.#fenced.get(host.id) === host.sinceMs) return
+    if (!isFirst || machine === undefined || this.#fenced.get(host.id) === host.sinceMs) return
     this.#fenced.set(host.id, host.sinceMs)
     this.seen.fencings += 1
     const [brake] = server.region.world.brake.values()
