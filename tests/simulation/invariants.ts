@@ -190,7 +190,12 @@ async function checkSets({ region }: Watched, world: World): Promise<void> {
 function checkHosts({ region }: Watched, world: World): void {
   for (const machine of region.hosts) {
     const host = world.host.get(machine.hostId as never)
-    claim(host?.state === 'ready', 'host-not-ready', () => `${machine.name} is ${host?.state}`)
+    // One that was switched off in its first moment back is not missed yet.
+    claim(
+      host?.state === 'ready' && machine.isPowered,
+      'host-not-ready',
+      () => `${machine.name} is ${machine.isPowered ? '' : 'off and '}${host?.state}`,
+    )
     const placed = world.set.by('host', machine.hostId as never)
     for (const set of placed) {
       const held = machine.simulated.setHost.sets.get(set.id)
