@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
 import { newId, seededRandom, type ProjectId } from '@nubo/base'
+import { setCreate } from '@nubo/contracts'
 import { openDatabase, silentLog, systemClock, systemRandom } from '@nubo/runtime'
 import { openTestDatabase } from '../../../../tests/support/database.ts'
 import { waitUntil } from '../../../../tests/support/wait.ts'
@@ -17,7 +18,6 @@ import {
   type Tables,
 } from '../../../world/index.ts'
 import { insertSet, rewriteSet } from '../store.ts'
-import { setCreate } from '@nubo/contracts'
 import { insertImage } from '../../images/store.ts'
 import { setUpdates } from '../update.ts'
 import { WorldLedger } from '../../placement/index.ts'
