@@ -3,9 +3,14 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { isPlatformError } from '@nubo/base'
 import { silentLog } from '@nubo/runtime'
-import { deleteSets, insertSet } from './domains/compute/store.ts'
+import { deleteSets } from './domains/compute/store.ts'
+import { insertSets } from './domains/compute/wanted-store.ts'
 import { quotaMismatches, recountQuotas } from './domains/quota/index.ts'
 import { openQuotaStage } from './testing/quota-stage.ts'
+import type { SetRow, Touched, Tx } from './world/index.ts'
+
+const insertSet = (tx: Tx, touched: Touched, row: SetRow): Promise<void> =>
+  insertSets(tx, [{ touched, row }])
 
 test('200 creations at once, by two processes, stop exactly at the limit', async (t) => {
   const stage = await openQuotaStage(t)

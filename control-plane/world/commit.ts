@@ -6,7 +6,7 @@ import {
   type Database,
 } from '@nubo/runtime'
 import { sql, type Transaction } from 'kysely'
-import { actNow } from './acting.ts'
+import { actNow, type Act } from './acting.ts'
 import { auditInsert, auditRows, isTold, type RowChange } from './audit.ts'
 import { jsonLines } from './json-lines.ts'
 import { quotaClauses, quotaError, UsageChanges, type Exceeded, type Usage } from './quota.ts'
@@ -23,6 +23,8 @@ export interface Touched {
   use(project: ProjectId, usage: Usage): void
   /** For the audit alone: a change of a row that the world does not hold. */
   tell(change: RowChange): void
+  /** The same transaction, for another act: what is touched through it is told as that one's. */
+  as(act: Act | undefined): Touched
 }
 
 export interface CommitDeps {
@@ -85,7 +87,7 @@ export async function commit<Value>(
     try {
       return await deps.database.query.transaction().execute(async (tx) => {
         const effects = new Effects()
-        const value = await work(tx, effects)
+        const value = await work(tx, effects.of(actNow()))
         return { value, revision: await append(tx, deps, effects) }
       })
     } catch (error) {
@@ -98,21 +100,49 @@ export async function commit<Value>(
   }
 }
 
-class Effects implements Touched {
+/** What one act does within a transaction. */
+class ActEffects implements Touched {
+  readonly act: Act | undefined
   readonly rows = new Map<WorldKind, Set<string>>()
-  readonly usage = new UsageChanges()
   readonly told: RowChange[] = []
+  readonly #all: Effects
+
+  constructor(all: Effects, act: Act | undefined) {
+    this.#all = all
+    this.act = act
+  }
 
   touch(kind: WorldKind, id: string): void {
-    const ids = this.rows.get(kind) ?? new Set()
-    this.rows.set(kind, ids.add(id))
+    addRow(this.rows, kind, id)
+    addRow(this.#all.rows, kind, id)
   }
   use(project: ProjectId, usage: Usage): void {
-    this.usage.add(project, usage)
+    this.#all.usage.add(project, usage)
   }
   tell(change: RowChange): void {
     this.told.push(change)
   }
+  as(act: Act | undefined): Touched {
+    return this.#all.of(act)
+  }
+}
+
+/** What a whole transaction does. */
+class Effects {
+  readonly rows = new Map<WorldKind, Set<string>>()
+  readonly usage = new UsageChanges()
+  readonly byAct = new Map<Act | undefined, ActEffects>()
+
+  of(act: Act | undefined): ActEffects {
+    const known = this.byAct.get(act) ?? new ActEffects(this, act)
+    this.byAct.set(act, known)
+    return known
+  }
+}
+
+function addRow(rows: Map<WorldKind, Set<string>>, kind: WorldKind, id: string): void {
+  const ids = rows.get(kind) ?? new Set()
+  rows.set(kind, ids.add(id))
 }
 
 interface Change {
@@ -138,7 +168,7 @@ function exceededOf(error: unknown): [Exceeded, ...Exceeded[]] | undefined {
 /** Undefined if there is nothing that the world should hear of. */
 async function append(tx: Tx, deps: CommitDeps, effects: Effects): Promise<number | undefined> {
   const changes = await readTouched(tx, effects.rows)
-  const audit = auditOf(deps, changes, effects.told)
+  const audit = [...effects.byAct.values()].flatMap((own) => auditOf(deps, changes, own))
   const usage = effects.usage.entries()
   if (changes.length === 0) {
     if (audit.length > 0) await auditInsert(audit).execute(tx)
@@ -196,19 +226,18 @@ async function readTouched(
 function auditOf(
   { audit, clock }: CommitDeps,
   changes: readonly Change[],
-  told: readonly RowChange[],
+  { act, rows, told }: ActEffects,
 ): ReturnType<typeof auditRows> {
-  const act = actNow()
   if (audit === undefined || act === undefined) return []
-  const all = changes
-    .filter(({ kind }) => isTold(act, kind))
+  const own = changes
+    .filter(({ kind, id }) => isTold(act, kind) && rows.get(kind)?.has(id) === true)
     .map(({ kind, id, body }): RowChange => ({
       kind,
       id,
       before: audit.rowBefore(kind, id) ?? null,
       after: body === null ? null : parseBody(body),
     }))
-  return auditRows(act, [...all, ...told], { clock, random: audit.random })
+  return auditRows(act, [...own, ...told], { clock, random: audit.random })
 }
 
 /** The first form of every body, read from the tables themselves; with the revision at which they were read. */

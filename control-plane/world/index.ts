@@ -1,4 +1,4 @@
-export { whileActing, type Act, type CallAct } from './acting.ts'
+export { actNow, whileActing, type Act, type CallAct } from './acting.ts'
 export { auditInsert, type AuditRow } from './audit.ts'
 export { createCatchUp, type CatchUp } from './catch-up.ts'
 export { commit, readTables, worldKinds, type Touched, type Tx, type WorldKind } from './commit.ts'
@@ -46,4 +46,5 @@ export {
   type SetPlacementRule,
   type Tables,
 } from './tables.ts'
+export { columnsOf, insertRows } from './table-rows.ts'
 export { World, type Change, type ChangeSet, type WorldReader } from './world.ts'

@@ -9,7 +9,7 @@ import { openTestDatabase } from '../../../tests/support/database.ts'
 import { hostId, newHostRow, setId, setRow } from '../../host-sessions/testing/rows.ts'
 import { createRecorder, FeedReader, World, type Tables } from '../../world/index.ts'
 import { createFoundRecorder, type HostReport } from './reports.ts'
-import { insertSet } from './store.ts'
+import { insertSets } from './wanted-store.ts'
 
 const HOSTS = [1, 2, 3]
 
@@ -32,7 +32,8 @@ async function openRegion(context: TestContext) {
       .execute()
     for (const number of HOSTS) {
       await tx.insertInto('host').values(newHostRow(number)).execute()
-      await insertSet(tx, touched, setRow(number, { projectId: project, hostId: hostId(number) }))
+      const row = setRow(number, { projectId: project, hostId: hostId(number) })
+      await insertSets(tx, [{ touched, row }])
     }
   })
   return { world, database, record: createFoundRecorder({ ...deps, recorder }) }

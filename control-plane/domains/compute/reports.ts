@@ -51,6 +51,8 @@ interface News {
 
 /** Of one transaction. Locks are held for as long as it lasts, and whoever reports waits for it. */
 const REPORTS_PER_COMMIT_MAX = 256
+/** What is told is at most so much older for it, and only where others tell at the same time. */
+const PAUSE = { perItemMs: 5, mostMs: 50 }
 
 /**
  * Takes what hosts say about their sets: found state, ends of operations, ends of removals. Reports that come while
@@ -65,6 +67,7 @@ export function createFoundRecorder(
     run: (reports) => recordReports(deps, reports),
     // Without its database each would fail in the same way, one after the other.
     isWorthSplitting: (error) => !isPlatformError(error) || error.kind !== 'unavailable',
+    pause: { clock: deps.clock, ...PAUSE },
   })
   return (hostId, report) => batcher.add({ hostId, report })
 }

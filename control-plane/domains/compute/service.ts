@@ -13,26 +13,18 @@ import type {
   Recorder,
   Selection,
   SetRow,
-  Touched,
-  Tx,
   World,
 } from '../../world/index.ts'
 import { mayAct, nameTaken, projectOf, type Caller } from '../identity/index.ts'
-import { bindPort, insertPort, type NetworkService } from '../network/index.ts'
-import {
-  endOperation,
-  insertOperation,
-  newOperation,
-  supersedeOperations,
-} from '../operations/index.ts'
+import type { NetworkService } from '../network/index.ts'
+import { newOperation } from '../operations/index.ts'
 import type { WorldLedger } from '../placement/index.ts'
 import { draftSet } from './draft.ts'
 import type { ImageResolver, StreamBroker } from './needs.ts'
 import { placementQuestions } from './placement-answer.ts'
-import { removeSetRows } from './removal.ts'
 import { stateOf } from './set-view.ts'
-import { changeWanted, holdImages, insertSet } from './store.ts'
 import { setUpdates } from './update.ts'
+import { createSetWriter, type SetCreation } from './wanted-writes.ts'
 
 export interface ComputeDeps {
   readonly world: World
@@ -49,6 +41,7 @@ export type ComputeService = ReturnType<typeof createComputeService>
 
 export function createComputeService(deps: ComputeDeps) {
   const { world } = deps
+  const record = createSetWriter(deps)
 
   function findSet(project: ProjectId, nameOrId: string): SetRow {
     const row = isUuid(nameOrId)
@@ -94,22 +87,20 @@ export function createComputeService(deps: ComputeDeps) {
     },
 
     ...placementQuestions({ ...deps, findSet }),
-    ...setCreation(deps),
-    ...setChanges(deps, findSet),
+    ...setCreation(deps, record),
+    ...setChanges(deps, findSet, record),
     ...setUpdates(deps, findSet),
     ...setStreams(deps, findSet),
   }
 }
 
-function setCreation(deps: ComputeDeps) {
-  const { world, recorder, clock, network } = deps
+type RecordWrite = ReturnType<typeof createSetWriter>
 
-  /** The set's port: a free one that was named, or a new one drawn here and given its address in the transaction. */
-  function preparePort(
-    project: ProjectId,
-    asked: SetCreate,
-    setId: SetRow['id'],
-  ): (tx: Tx, touched: Touched) => Promise<void> {
+function setCreation(deps: ComputeDeps, record: RecordWrite) {
+  const { world, network } = deps
+
+  /** The set's port: a free one that was named, or a new one drawn here, which gets its address as it is recorded. */
+  function portOf(project: ProjectId, asked: SetCreate, setId: SetRow['id']): SetCreation['port'] {
     if (asked.port !== undefined) {
       const port: PortRow = network.findPort(project, asked.port)
       if (port.networkId !== network.findNetwork(project, asked.network).id) {
@@ -119,14 +110,12 @@ function setCreation(deps: ComputeDeps) {
           { message: `Port ${port.name} is in another network.` },
         )
       }
-      return (tx, touched) => bindPort(tx, touched, { port, to: { setId } })
+      return port
     }
     const subnet = network.chooseSubnet(project, { network: asked.network, subnet: asked.subnet })
     const name = portName(asked.name, setId)
     const port = network.draftPort(subnet, { name, setId, ownedBySet: true })
-    return async (tx, touched) => {
-      await insertPort(tx, touched, { port, address: asked.address, nowMs: clock.nowMs() })
-    }
+    return { port, address: asked.address }
   }
 
   return {
@@ -134,7 +123,7 @@ function setCreation(deps: ComputeDeps) {
     createSet: async (caller: Caller, asked: SetCreate): Promise<OperationRow> => {
       const project = projectOf(caller)
       const row = draftSet(deps, project, asked)
-      const attachPort = preparePort(project, asked, row.id)
+      const port = portOf(project, asked, row.id)
       const operation = newOperation(
         {
           projectId: project,
@@ -146,14 +135,7 @@ function setCreation(deps: ComputeDeps) {
         },
         deps,
       )
-      await recorder
-        .write(async (tx, touched) => {
-          await insertSet(tx, touched, row)
-          await insertOperation(tx, touched, operation)
-          await holdImages(tx, row)
-          // Last: a new port keeps its subnet to itself until the end.
-          await attachPort(tx, touched)
-        })
+      await record({ kind: 'create', row, operation, port })
         .catch(nameTaken('set', asked.name))
         .catch(nameTaken('port', portName(asked.name, row.id)))
       return world.operation.get(operation.id) ?? operation
@@ -172,8 +154,8 @@ function portName(set: string, setId: SetRow['id']): string {
 
 type FindSet = (project: ProjectId, nameOrId: string) => SetRow
 
-function setChanges(deps: ComputeDeps, findSet: FindSet) {
-  const { world, recorder, clock } = deps
+function setChanges(deps: ComputeDeps, findSet: FindSet, record: RecordWrite) {
+  const { world } = deps
 
   async function change(
     caller: Caller,
@@ -185,50 +167,20 @@ function setChanges(deps: ComputeDeps, findSet: FindSet) {
     },
   ): Promise<OperationRow> {
     const set = findSet(projectOf(caller), nameOrId)
-    const resource = { kind: 'set', id: set.id, name: set.name }
-    const drafted = newOperation(
+    const operation = newOperation(
       {
         projectId: set.projectId,
         kind: `set.${to.verb}`,
-        resource,
+        resource: { kind: 'set', id: set.id, name: set.name },
         generation: 0,
         progress: to.progress,
         mayCancel: false,
       },
       deps,
     )
-    await recorder.write(async (tx, touched) => {
-      const now = await changeWanted(tx, touched, {
-        id: set.id,
-        wanted: to.wanted,
-        restart: to.verb === 'restart',
-      })
-      if (now === undefined) {
-        throw new PlatformError(
-          'NOT_ALLOWED_NOW',
-          { set: set.name, next: 'wait until it is gone' },
-          { message: `Set ${set.name} is being removed.` },
-        )
-      }
-      await supersedeOperations(tx, touched, {
-        resourceId: set.id,
-        by: drafted.kind,
-        atMs: clock.nowMs(),
-      })
-      await insertOperation(tx, touched, { ...drafted, generation: now.generation })
-      // Nothing was started anywhere, so there is nothing to wait for.
-      if (now.hostId !== null || to.verb === 'start' || to.verb === 'restart') return
-      if (to.wanted === 'removed')
-        await removeSetRows(tx, touched, { setIds: [set.id], nowMs: clock.nowMs() })
-      await endOperation(tx, touched, {
-        id: drafted.id,
-        state: 'done',
-        reason: null,
-        progress: 'done',
-        atMs: clock.nowMs(),
-      })
-    })
-    return world.operation.get(drafted.id) ?? drafted
+    const { wanted, verb } = to
+    await record({ kind: 'change', set, wanted, restart: verb === 'restart', operation })
+    return world.operation.get(operation.id) ?? operation
   }
 
   return {

@@ -1,10 +1,11 @@
-import { PlatformError, type HostId, type OperationId, type SetId } from '@nubo/base'
+import { type HostId, type OperationId, type SetId } from '@nubo/base'
 import type { Reason } from '@nubo/contracts'
 import type { FoundSet } from '@nubo/contracts/host'
 import { withNext } from '@nubo/runtime'
 import { sql } from 'kysely'
 import type { HostFacts } from '../placement/index.ts'
 import {
+  columnsOf,
   isLeaving,
   jsonLines,
   type HostRow,
@@ -17,72 +18,32 @@ import {
 import { canStop } from './drain.ts'
 import { lockHost } from '../fleet/index.ts'
 
-/** Keeps the images of a set from being removed while it is created. NOT_FOUND if one has gone meanwhile. */
-export async function holdImages(tx: Tx, set: SetRow): Promise<void> {
-  const ids = [...new Set(set.containers.map((container) => container.imageId))].toSorted()
-  const held = await tx
-    .selectFrom('image')
-    .select('id')
-    .where('id', 'in', ids)
-    .orderBy('id')
-    .forShare()
-    .execute()
-  const known = new Set(held.map((row) => row.id))
-  const lost = set.containers.find((container) => !known.has(container.imageId))
-  if (lost === undefined) return
-  throw new PlatformError(
-    'NOT_FOUND',
-    { kind: 'image', image: lost.imageName, next: 'see `nubo image ls`, or import it' },
-    { message: `The image ${lost.imageName} was removed meanwhile.` },
-  )
-}
-
-export async function insertSet(tx: Tx, touched: Touched, row: SetRow): Promise<void> {
-  await tx
-    .insertInto('set')
-    .values({
-      ...row,
-      labels: JSON.stringify(row.labels),
-      containers: JSON.stringify(row.containers),
-      placementRule: JSON.stringify(row.placementRule),
-      placement: row.placement === null ? null : JSON.stringify(row.placement),
-      moved: row.moved === null ? null : JSON.stringify(row.moved),
-      leaving: row.leaving === null ? null : JSON.stringify(row.leaving),
-    })
-    .modifyEnd(withNext)
-    .execute()
-  touched.touch('set', row.id)
-  touched.use(row.projectId, {
-    instances: 1,
-    cpuMillis: row.cpuMillis,
-    memoryBytes: row.memoryBytes,
-  })
-}
-
-/** Raises the generation. Returns the row as it is now; undefined if the set is gone or being removed. */
-export async function changeWanted(
-  tx: Tx,
-  touched: Touched,
-  change: { id: SetId; wanted: SetRow['wanted']; restart?: boolean },
-): Promise<{ generation: number; hostId: HostId | null } | undefined> {
-  const row = await tx
-    .updateTable('set')
-    .set((expression) => ({
-      wanted: change.wanted,
-      generation: expression('generation', '+', 1),
-      ...(change.restart === true ? { restartCount: expression('restartCount', '+', 1) } : {}),
-    }))
-    .where('id', '=', change.id)
-    .where('wanted', '!=', 'removed')
-    .returning(['generation', 'hostId'])
-    .executeTakeFirst()
-  if (row !== undefined) touched.touch('set', change.id)
-  return row
-}
+const setColumns = columnsOf('set', {
+  id: true,
+  projectId: true,
+  name: true,
+  wanted: true,
+  generation: true,
+  restartCount: true,
+  recovery: true,
+  cpuMillis: true,
+  memoryBytes: true,
+  labels: true,
+  containers: true,
+  placementRule: true,
+  priority: true,
+  hostId: true,
+  epoch: true,
+  placement: true,
+  createdAtMs: true,
+  moved: true,
+  leaving: true,
+  localGeneration: true,
+})
 
 /** The row, kept from changing until the transaction ends; undefined if it is gone. */
 export async function lockSet(tx: Tx, id: SetId): Promise<SetRow | undefined> {
-  return tx.selectFrom('set').selectAll().where('id', '=', id).forUpdate().executeTakeFirst()
+  return tx.selectFrom('set').select(setColumns).where('id', '=', id).forUpdate().executeTakeFirst()
 }
 
 /** Of a set that may run elsewhere from now on, its host holds what it had before until it has heard of it. */
@@ -177,7 +138,7 @@ export async function lockRooms(
   const hosts = await tx
     .selectFrom('host')
     .select(hostFields)
-    .where('id', 'in', wanted)
+    .where('id', '=', sql<HostId>`any(${wanted}::uuid[])`)
     .orderBy('id')
     .forNoKeyUpdate()
     .execute()
@@ -188,7 +149,7 @@ export async function lockRooms(
       fn.sum<string>('cpuMillis').as('cpuMillis'),
       fn.sum<string>('memoryBytes').as('memoryBytes'),
     ])
-    .where('hostId', 'in', wanted)
+    .where('hostId', '=', sql<HostId>`any(${wanted}::uuid[])`)
     .groupBy('hostId')
     .execute()
   const takenOn = new Map(sums.map((row) => [row.hostId, row]))
@@ -307,7 +268,10 @@ export async function releaseSets(
     .execute()
   const ids = rows.map(({ id }) => id)
   if (ids.length === 0) return ids
-  await tx.deleteFrom('setFound').where('id', 'in', ids).execute()
+  await tx
+    .deleteFrom('setFound')
+    .where('id', '=', sql<SetId>`any(${ids}::uuid[])`)
+    .execute()
   for (const id of ids) {
     touched.touch('set', id)
     touched.touch('setFound', id)
@@ -380,7 +344,7 @@ export async function beginMoves(tx: Tx, touched: Touched, begun: MovesBegun): P
 export async function lockSets(tx: Tx, ids: readonly string[]): Promise<Map<string, SetRow>> {
   const rows = await tx
     .selectFrom('set')
-    .selectAll()
+    .select(setColumns)
     .where('id', '=', sql<SetId>`any(${[...new Set(ids)]}::uuid[])`)
     // One order for all servers, so that two batches cannot wait for each other.
     .orderBy('id')

@@ -20,7 +20,8 @@ import { draftSet } from './draft.ts'
 import type { ImageResolver } from './needs.ts'
 import { previewPlacement, type PlacementPreview } from './reconcilers/place.ts'
 import { attachmentAsked, attachmentOf, changesOfSet, reachesHost } from './set-form.ts'
-import { holdImages, lockRooms, lockSet, rewriteSet, type HostRoom } from './store.ts'
+import { lockRooms, lockSet, rewriteSet, type HostRoom } from './store.ts'
+import { holdImages } from './wanted-store.ts'
 
 export interface UpdateDeps {
   readonly world: World
@@ -148,7 +149,7 @@ async function recordUpdate(
   const atMs = deps.clock.nowMs()
   // Hosts before sets, as placing does.
   const rooms = hostId === null ? undefined : await lockRooms(tx, [hostId])
-  await holdImages(tx, draft)
+  await holdImages(tx, [draft])
   const set = await lockSet(tx, update.set.id)
   if (set === undefined || set.wanted === 'removed') throw beingRemoved(update.set)
   requireGeneration(set, ifMatch)

@@ -1,5 +1,12 @@
 export { checkGuestAddress, checkNetworkRange, checkSubnetRange } from './network.ts'
 export { networkBindings } from './routes.ts'
 export { createNetworkService, type NetworkService } from './service.ts'
-export { bindPort, deletePorts, insertPort, portsOfSets, unbindPorts } from './store.ts'
+export {
+  bindPort,
+  deletePorts,
+  insertPorts,
+  portsOfSets,
+  unbindPorts,
+  type PortAsked,
+} from './store.ts'
 export { networkView, portView, subnetView } from './views.ts'

@@ -16,7 +16,7 @@ import {
 } from '../../host-sessions/testing/rows.ts'
 import { commit, createRecorder, FeedReader, World, type Tables } from '../../world/index.ts'
 import { createNetworkService } from './service.ts'
-import { deletePorts, insertNetwork, insertPort, insertSubnet } from './store.ts'
+import { deletePorts, insertNetwork, insertPorts, insertSubnet } from './store.ts'
 
 const { id: tokenId, projectId } = tokenRow()
 const caller = {
@@ -40,8 +40,12 @@ async function openNetwork(context: TestContext) {
     await tx.insertInto('project').values({ id, accountId, name: 'p', createdAtMs: 1 }).execute()
     await insertNetwork(tx, touched, networkRow(1))
     await insertSubnet(tx, touched, subnetRow(1))
-    for (const n of [2, 3])
-      await insertPort(tx, touched, { port: portRow(n), address: `10.9.1.${n}`, nowMs: 1 })
+    const ports = [2, 3].map((n) => ({ port: portRow(n), address: `10.9.1.${n}` }))
+    await insertPorts(
+      tx,
+      ports.map((asked) => ({ touched, asked })),
+      1,
+    )
   })
   const feed = new FeedReader(deps)
   context.after(() => feed.stop())
@@ -93,11 +97,16 @@ test('an address that the disk of a lost host may still use is given again only 
       const heldBy = hostRow(2).id
       const again = () =>
         recorder.write((tx, touched) =>
-          insertPort(tx, touched, {
-            port: { ...portRow(4), mac: portRow(2).mac },
-            address: '10.9.1.2',
-            nowMs: LONG_AFTER_MS,
-          }),
+          insertPorts(
+            tx,
+            [
+              {
+                touched,
+                asked: { port: { ...portRow(4), mac: portRow(2).mac }, address: '10.9.1.2' },
+              },
+            ],
+            LONG_AFTER_MS,
+          ),
         )
       const isTaken = (error: unknown): boolean => isPlatformError(error, 'ADDRESS_TAKEN')
       await recorder.write(async (tx, touched) => {
@@ -114,7 +123,7 @@ test('an address that the disk of a lost host may still use is given again only 
         if (end === 'forgotten') await tx.deleteFrom('host').execute()
         else await tx.updateTable('host').set({ mustClean: false }).execute()
       })
-      assert.equal(await again(), '10.9.1.2')
+      assert.equal((await again())[0]?.address, '10.9.1.2')
     })
   }
 })

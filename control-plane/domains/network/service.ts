@@ -25,7 +25,7 @@ import {
   deletePorts,
   deleteSubnet,
   insertNetwork,
-  insertPort,
+  insertPorts,
   insertSubnet,
   lockPort,
   stillInUse,
@@ -304,12 +304,13 @@ function portWrites(
         subnet: asked.subnet,
       })
       const port = draftPort(subnet, { name: asked.name })
-      const address = await recorder
+      const [made] = await recorder
         .write((tx, touched) =>
-          insertPort(tx, touched, { port, address: asked.address, nowMs: clock.nowMs() }),
+          insertPorts(tx, [{ touched, asked: { port, address: asked.address } }], clock.nowMs()),
         )
         .catch(nameTaken('port', asked.name))
-      return { ...port, address }
+      if (made === undefined) throw new Error('a port was not made')
+      return made
     },
 
     bindPortToInterface: async (

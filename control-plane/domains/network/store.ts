@@ -1,11 +1,34 @@
 import { PlatformError, type HostId, type SetId } from '@nubo/base'
 import { violatedConstraint, withNext } from '@nubo/runtime'
 import { sql } from 'kysely'
-import type { NetworkRow, PortRow, SubnetRow, Touched, Tx } from '../../world/index.ts'
+import {
+  columnsOf,
+  insertRows,
+  type NetworkRow,
+  type PortRow,
+  type SubnetRow,
+  type Touched,
+  type Tx,
+} from '../../world/index.ts'
 import { checkGuestAddress, checkSubnetRange, firstFreeAddress } from './network.ts'
 
 /** A freed address is not given again for this long: caches of peers must forget it first. */
 export const ADDRESS_REST_MS = 60_000
+
+const portColumns = columnsOf('port', {
+  id: true,
+  projectId: true,
+  networkId: true,
+  subnetId: true,
+  name: true,
+  mac: true,
+  address: true,
+  setId: true,
+  hostId: true,
+  interfaceName: true,
+  ownedBySet: true,
+  createdAtMs: true,
+})
 
 export async function insertNetwork(tx: Tx, touched: Touched, row: NetworkRow): Promise<void> {
   await tx.insertInto('network').values(row).execute()
@@ -52,77 +75,98 @@ export interface PortAsked {
   readonly port: Omit<PortRow, 'address'>
   /** Absent: the lowest free one. */
   readonly address: string | undefined
-  readonly nowMs: number
 }
 
 /**
- * Gives a port its address. The subnet row is locked, so two callers cannot take the last address both; the unique
+ * Gives ports their addresses. The subnet rows are locked, so two callers cannot take the last address both; the unique
  * constraint stands behind it. Whoever takes an address in the same subnet waits for the transaction to end, so this comes
- * last in it where that is possible. ADDRESS_TAKEN, ADDRESSES_EXHAUSTED, INVALID_INPUT.
+ * last in it where that is possible. A few statements for any number. ADDRESS_TAKEN, ADDRESSES_EXHAUSTED, INVALID_INPUT.
  */
-export async function insertPort(
+export async function insertPorts(
   tx: Tx,
-  touched: Touched,
-  { port, address, nowMs }: PortAsked,
-): Promise<string> {
-  const { subnet, taken } = await lockSubnet(tx, port.subnetId, nowMs)
-  if (address !== undefined) {
-    checkGuestAddress(subnet.cidr, address)
-    if (taken.has(address)) {
-      throw new PlatformError(
-        'ADDRESS_TAKEN',
-        { field: 'address', address, next: 'choose another address, or none to get a free one' },
-        {
-          message: `${address} is in use, was freed less than ${ADDRESS_REST_MS / 1_000} s ago, or may still be used on a lost host.`,
-        },
-      )
-    }
+  made: readonly { touched: Touched; asked: PortAsked }[],
+  nowMs: number,
+): Promise<PortRow[]> {
+  const subnets = await lockSubnets(
+    tx,
+    made.map(({ asked }) => asked.port.subnetId),
+    nowMs,
+  )
+  const rows = made.map(({ asked: { port, address } }): PortRow => {
+    const subnet = subnets.get(port.subnetId)
+    if (subnet === undefined)
+      throw new PlatformError('NOT_FOUND', { kind: 'subnet', subnet: port.subnetId })
+    const given = giveAddress(subnet, address)
+    subnet.taken.add(given)
+    return { ...port, address: given }
+  })
+  const [first, ...others] = rows
+  if (first !== undefined)
+    await sql`${insertRows('port', [first, ...others])} ${withNext}`.execute(tx)
+  for (const { touched, asked } of made) {
+    touched.touch('port', asked.port.id)
+    touched.use(asked.port.projectId, { addresses: 1 })
   }
-  const given = address ?? firstFreeAddress(subnet.cidr, (candidate) => taken.has(candidate))
-  if (given === undefined) {
-    throw new PlatformError(
-      'ADDRESSES_EXHAUSTED',
-      {
-        subnet: subnet.name,
-        limit: subnet.cidr,
-        next: `free ports (their addresses rest ${ADDRESS_REST_MS / 1_000} s) or create a larger subnet`,
-      },
-      { message: `Subnet ${subnet.name} (${subnet.cidr}) has no free address.` },
-    )
-  }
-  await tx
-    .insertInto('port')
-    .values({ ...port, address: given })
-    .modifyEnd(withNext)
-    .execute()
-  touched.touch('port', port.id)
-  touched.use(port.projectId, { addresses: 1 })
-  return given
+  return rows
 }
 
-/** Keeps the subnet to this transaction; with the addresses that may not be given. */
-async function lockSubnet(
+interface LockedSubnet extends Pick<SubnetRow, 'name' | 'cidr'> {
+  /** Addresses that may not be given. */
+  readonly taken: Set<string>
+}
+
+function giveAddress({ name, cidr, taken }: LockedSubnet, address: string | undefined): string {
+  if (address !== undefined) {
+    checkGuestAddress(cidr, address)
+    if (!taken.has(address)) return address
+    throw new PlatformError(
+      'ADDRESS_TAKEN',
+      { field: 'address', address, next: 'choose another address, or none to get a free one' },
+      {
+        message: `${address} is in use, was freed less than ${ADDRESS_REST_MS / 1_000} s ago, or may still be used on a lost host.`,
+      },
+    )
+  }
+  const given = firstFreeAddress(cidr, (candidate) => taken.has(candidate))
+  if (given !== undefined) return given
+  throw new PlatformError(
+    'ADDRESSES_EXHAUSTED',
+    {
+      subnet: name,
+      limit: cidr,
+      next: `free ports (their addresses rest ${ADDRESS_REST_MS / 1_000} s) or create a larger subnet`,
+    },
+    { message: `Subnet ${name} (${cidr}) has no free address.` },
+  )
+}
+
+/** Keeps these subnets to this transaction. */
+async function lockSubnets(
   tx: Tx,
-  id: SubnetRow['id'],
+  ids: readonly SubnetRow['id'][],
   nowMs: number,
-): Promise<{ subnet: Pick<SubnetRow, 'name' | 'cidr'>; taken: ReadonlySet<string> }> {
+): Promise<ReadonlyMap<SubnetRow['id'], LockedSubnet>> {
+  if (ids.length === 0) return new Map()
+  const these = sql<SubnetRow['id']>`any(${[...new Set(ids)]}::uuid[])`
   await tx
     .selectFrom('subnet')
     .select('id')
-    .where('id', '=', id)
+    .where('id', '=', these)
+    // One order for all, so that two transactions cannot wait for each other.
+    .orderBy('id')
     // Not `for update`: that would also hold up rows that merely refer to the subnet, such as addresses that come to rest.
     .forNoKeyUpdate()
     .modifyEnd(withNext)
     .execute()
-  // A statement of its own, or it would see the addresses as they were before the lock was waited for.
-  const { rows } = await sql<Pick<SubnetRow, 'name' | 'cidr'> & { addresses: readonly string[] }>`
-    select name, cidr, array(
-      select address from port where subnet_id = ${id}
-      union all select address from address_rest as r where subnet_id = ${id} and ${rests(nowMs)}
-    ) as addresses from subnet where id = ${id}`.execute(tx)
-  const [subnet] = rows
-  if (subnet === undefined) throw new PlatformError('NOT_FOUND', { kind: 'subnet', subnet: id })
-  return { subnet, taken: new Set(subnet.addresses) }
+  // A statement of its own, or it would see the addresses as they were before the locks were waited for.
+  const { rows } = await sql<
+    Pick<SubnetRow, 'id' | 'name' | 'cidr'> & { addresses: readonly string[] }
+  >`
+    select id, name, cidr, array(
+      select address from port where subnet_id = s.id
+      union all select address from address_rest as r where subnet_id = s.id and ${rests(nowMs)}
+    ) as addresses from subnet as s where id = ${these}`.execute(tx)
+  return new Map(rows.map((row) => [row.id, { ...row, taken: new Set(row.addresses) }]))
 }
 
 /** Whether the address of a row `r` may not be given yet. */
@@ -248,13 +292,18 @@ export async function unbindPorts(
 
 /** The row as it is now, kept from changing until the transaction ends; undefined if it is gone. */
 export async function lockPort(tx: Tx, id: PortRow['id']): Promise<PortRow | undefined> {
-  return tx.selectFrom('port').selectAll().where('id', '=', id).forUpdate().executeTakeFirst()
+  return tx
+    .selectFrom('port')
+    .select(portColumns)
+    .where('id', '=', id)
+    .forUpdate()
+    .executeTakeFirst()
 }
 
 export async function portsOfSets(tx: Tx, setIds: readonly SetId[]): Promise<PortRow[]> {
   return tx
     .selectFrom('port')
-    .selectAll()
+    .select(portColumns)
     .where('setId', '=', sql<SetId>`any(${setIds}::uuid[])`)
     .execute()
 }

@@ -8,9 +8,11 @@ export {
   endOperationsOf,
   failOperationsOf,
   insertOperation,
+  insertOperations,
   progressOperation,
   progressOperationsOf,
   supersedeOperations,
+  supersedeOperationsOf,
   type OperationEnd,
   type OperationProgress,
 } from './store.ts'

@@ -2,19 +2,31 @@ import type { OperationId } from '@nubo/base'
 import type { Reason } from '@nubo/contracts'
 import { withNext } from '@nubo/runtime'
 import { sql } from 'kysely'
-import type { OperationRow, Touched, Tx } from '../../world/index.ts'
+import {
+  insertRows,
+  jsonLines,
+  type OperationRow,
+  type Touched,
+  type Tx,
+} from '../../world/index.ts'
 
 function json(reason: Reason | null): string | null {
   return reason === null ? null : JSON.stringify(reason)
 }
 
-export async function insertOperation(tx: Tx, touched: Touched, row: OperationRow): Promise<void> {
-  await tx
-    .insertInto('operation')
-    .values({ ...row, reason: json(row.reason) })
-    .modifyEnd(withNext)
-    .execute()
-  touched.touch('operation', row.id)
+export function insertOperation(tx: Tx, touched: Touched, row: OperationRow): Promise<void> {
+  return insertOperations(tx, [{ touched, row }])
+}
+
+/** One statement for any number. */
+export async function insertOperations(
+  tx: Tx,
+  made: readonly { touched: Touched; row: OperationRow }[],
+): Promise<void> {
+  const [first, ...others] = made.map(({ row }) => row)
+  if (first === undefined) return
+  await sql`${insertRows('operation', [first, ...others])} ${withNext}`.execute(tx)
+  for (const { touched, row } of made) touched.touch('operation', row.id)
 }
 
 export interface OperationEnd {
@@ -143,28 +155,48 @@ export async function failOperationsOf(
   for (const { id } of rows) touched.touch('operation', id)
 }
 
+/** An operation that takes the place of those which are open on its resource. */
+export interface Superseding {
+  readonly touched: Touched
+  readonly resourceId: string
+  /** What kind of operation it is. */
+  readonly by: string
+}
+
 /** Ends every open operation on a resource in favour of a newer one. */
-export async function supersedeOperations(
+export function supersedeOperations(
   tx: Tx,
   touched: Touched,
   change: { resourceId: string; by: string; atMs: number },
 ): Promise<void> {
-  const rows = await tx
-    .updateTable('operation')
-    .set({
-      state: 'superseded',
-      reason: json({
-        code: 'NOT_ALLOWED_NOW',
-        text: `replaced by a newer operation (${change.by})`,
-      }),
-      endedAtMs: change.atMs,
-      updatedAtMs: change.atMs,
-    })
-    .where('resourceId', '=', change.resourceId)
-    .where('endedAtMs', 'is', null)
-    .returning('id')
-    .execute()
-  for (const row of rows) touched.touch('operation', row.id)
+  return supersedeOperationsOf(tx, [{ touched, ...change }], change.atMs)
+}
+
+/** The same for many resources, each of them once. Locks rows in the order of their ids. */
+export async function supersedeOperationsOf(
+  tx: Tx,
+  changes: readonly Superseding[],
+  atMs: number,
+): Promise<void> {
+  if (changes.length === 0) return
+  const byResource = new Map(changes.map((change) => [change.resourceId, change]))
+  const reasons = changes.map(({ by }) =>
+    json({ code: 'NOT_ALLOWED_NOW', text: `replaced by a newer operation (${by})` }),
+  )
+  const { rows } = await sql<{ id: string; resourceId: string }>`
+    with open as (
+      select id from operation where resource_id = any(${[...byResource.keys()]}::uuid[])
+      and ended_at_ms is null order by id for no key update
+    )
+    update operation as o set state = 'superseded', reason = c.reason::jsonb, ended_at_ms = ${atMs}, updated_at_ms = ${atMs}
+    from open, unnest(
+      ${changes.map(({ resourceId }) => resourceId)}::uuid[],
+      ${jsonLines(reasons)}
+    ) as c (resource_id, reason)
+    where o.id = open.id and o.resource_id = c.resource_id returning o.id, o.resource_id`.execute(
+    tx,
+  )
+  for (const { id, resourceId } of rows) byResource.get(resourceId)?.touched.touch('operation', id)
 }
 
 export async function deleteOperations(
@@ -173,6 +205,6 @@ export async function deleteOperations(
   ids: readonly OperationId[],
 ): Promise<void> {
   if (ids.length === 0) return
-  await tx.deleteFrom('operation').where('id', 'in', ids).execute()
+  await sql`delete from operation where id = any(${ids}::uuid[])`.execute(tx)
   for (const id of ids) touched.touch('operation', id)
 }

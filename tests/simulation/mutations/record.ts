@@ -107,10 +107,8 @@ export const recordMutations: readonly Mutation[] = [
     edits: [
       {
         file: 'control-plane/domains/compute/service.ts',
-        before:
-          '      await recorder\n        .write(async (tx, touched) => {\n          await insertSet(tx, touched, row)',
-        after:
-          '      void recorder\n        .write(async (tx, touched) => {\n          await insertSet(tx, touched, row)',
+        before: "await record({ kind: 'create'",
+        after: "void record({ kind: 'create'",
       },
       {
         file: 'control-plane/domains/compute/service.ts',
@@ -125,9 +123,9 @@ export const recordMutations: readonly Mutation[] = [
     seedsMax: 5,
     edits: [
       {
-        file: 'control-plane/domains/compute/service.ts',
-        before: `if (now.hostId !== null || to.verb === 'start'`,
-        after: `if (to.verb === 'stop' || to.verb === 'start'`,
+        file: 'control-plane/domains/compute/wanted-writes.ts',
+        before: "if (now.hostId !== null || wanted === 'running') continue",
+        after: "if (wanted !== 'removed') continue",
       },
     ],
   },

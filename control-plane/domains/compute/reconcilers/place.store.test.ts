@@ -17,7 +17,8 @@ import {
   type SetRow,
   type Tables,
 } from '../../../world/index.ts'
-import { insertSet, rewriteSet } from '../store.ts'
+import { rewriteSet } from '../store.ts'
+import { insertSets } from '../wanted-store.ts'
 import { insertImage } from '../../images/store.ts'
 import { setUpdates } from '../update.ts'
 import { WorldLedger } from '../../placement/index.ts'
@@ -105,8 +106,10 @@ async function openRegion(context: TestContext) {
       }),
     addSets: (...rows: SetRow[]) =>
       write(async (tx, touched) => {
-        for (const row of rows)
-          await insertSet(tx, touched, { ...row, projectId: project, epoch: 0 })
+        await insertSets(
+          tx,
+          rows.map((row) => ({ touched, row: { ...row, projectId: project, epoch: 0 } })),
+        )
       }),
   }
 }

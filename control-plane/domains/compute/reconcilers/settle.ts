@@ -1,6 +1,6 @@
 import type { Clock } from '@nubo/base'
 import type { OperationRow, Recorder, SetFoundRow, World } from '../../../world/index.ts'
-import { endOperation } from '../../operations/index.ts'
+import { changeOperations } from '../../operations/index.ts'
 import { outcomeOf, type Outcome } from '../outcome.ts'
 import { isFoundCurrent } from '../set-view.ts'
 
@@ -24,17 +24,20 @@ export async function settleSetOperations(deps: {
     if (ends.length >= BATCH_MAX) break
   }
   if (ends.length === 0) return
-  await recorder.write(async (tx, touched) => {
-    for (const { operation, outcome } of ends) {
-      await endOperation(tx, touched, {
+  const atMs = clock.nowMs()
+  await recorder.write((tx, touched) =>
+    changeOperations(
+      tx,
+      touched,
+      ends.map(({ operation, outcome }) => ({
         id: operation.id,
         state: outcome.at,
         reason: outcome.at === 'failed' ? outcome.reason : null,
         progress: outcome.progress,
-        atMs: clock.nowMs(),
-      })
-    }
-  })
+        atMs,
+      })),
+    ),
+  )
 }
 
 /** Whether a pass would end this operation. A pass looks at all open ones, so not every change is worth one. */

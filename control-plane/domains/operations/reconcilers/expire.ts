@@ -1,6 +1,6 @@
 import type { Clock } from '@nubo/base'
 import type { OperationRow, Recorder, World } from '../../../world/index.ts'
-import { deleteOperations, endOperation } from '../store.ts'
+import { changeOperations, deleteOperations } from '../store.ts'
 
 /** Ended operations are kept this long, and at most so many. */
 const RETENTION_MS = 7 * 86_400_000
@@ -23,8 +23,10 @@ export async function expireOperations(deps: {
   const old = surplus(world, nowMs)
   if (late.length === 0 && old.length === 0) return false
   await recorder.write(async (tx, touched) => {
-    for (const row of late.slice(0, BATCH_MAX)) {
-      await endOperation(tx, touched, {
+    await changeOperations(
+      tx,
+      touched,
+      late.slice(0, BATCH_MAX).map((row) => ({
         id: row.id,
         state: 'failed',
         reason: {
@@ -33,23 +35,28 @@ export async function expireOperations(deps: {
         },
         progress: row.progress,
         atMs: nowMs,
-      })
-    }
+      })),
+    )
     await deleteOperations(
       tx,
       touched,
-      old.slice(0, BATCH_MAX).map((row) => row.id),
+      old.map((row) => row.id),
     )
   })
-  return Math.max(late.length, old.length) > BATCH_MAX
+  return late.length > BATCH_MAX || old.length === BATCH_MAX
 }
 
-/** Ended operations that are not kept, the oldest first. */
+/** Ended operations that are not kept, the oldest first; at most a batch. */
 function surplus(world: World, nowMs: number): OperationRow[] {
-  const tooMany = world.operation.size - world.operation.countBy('open', 'yes') - ENDED_MAX
-  const ended = [...world.operation.values()].filter((row) => row.endedAtMs !== null)
-  if (tooMany > 0) ended.sort((a, b) => (a.id < b.id ? -1 : 1))
-  return ended.filter(
-    (row, at) => at < tooMany || (row.endedAtMs !== null && row.endedAtMs < nowMs - RETENTION_MS),
-  )
+  const oldestMs = nowMs - RETENTION_MS
+  let tooMany = world.operation.size - world.operation.countBy('open', 'yes') - ENDED_MAX
+  const found: OperationRow[] = []
+  // Ids are in order of time, so that what is kept is not looked at.
+  for (const row of world.operation.in({})) {
+    if (found.length === BATCH_MAX || (tooMany <= 0 && row.createdAtMs >= oldestMs)) break
+    if (row.endedAtMs === null || (tooMany <= 0 && row.endedAtMs >= oldestMs)) continue
+    found.push(row)
+    tooMany--
+  }
+  return found
 }
