@@ -56,6 +56,8 @@ export interface FieldSpec {
   readonly nxm: Oxm
   /** Position in the table, which is the order in a match. */
   readonly order: number
+  /** Bits that the field can hold, as a mask of all ones. */
+  readonly ones: bigint
 }
 
 const CLASS_NXM0 = 0x0000
@@ -171,6 +173,7 @@ function completed(name: FieldName, row: Row, order: number): FieldSpec {
     oxm15: last,
     nxm: first,
     order,
+    ones: (1n << BigInt(row.bits)) - 1n,
   }
 }
 
@@ -238,5 +241,5 @@ export function operandByOxm(oxm: Oxm): FieldSpec | undefined {
 
 /** Bits that a field can hold, as a mask of all ones. */
 export function allOnes(spec: FieldSpec): bigint {
-  return (1n << BigInt(spec.bits)) - 1n
+  return spec.ones
 }

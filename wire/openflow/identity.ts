@@ -1,6 +1,6 @@
 import { canonicalAction } from './actions.ts'
-import type { Action, Flow, Match } from './flow.ts'
-import { canonicalMatch } from './match.ts'
+import type { Action, Flow } from './flow.ts'
+import { matchKey } from './match-key.ts'
 
 /** What identifies a row of a table: two flows that agree here replace each other. */
 export type FlowIdentity = Pick<Flow, 'table' | 'priority' | 'match'>
@@ -11,13 +11,6 @@ export type FlowIdentity = Pick<Flow, 'table' | 'priority' | 'match'>
  */
 export function flowKey(flow: FlowIdentity): string {
   return `${flow.table},${flow.priority},${matchKey(flow.match)}`
-}
-
-/** The part of flowKey that stands for the match. */
-export function matchKey(match: Match): string {
-  return canonicalMatch(match)
-    .map(({ spec, value, mask }) => `${spec.name}=${value.toString(16)}/${mask.toString(16)}`)
-    .join(',')
 }
 
 /** One text for all spellings of a list of actions; load and set_field of the same bits are the same. */

@@ -19,7 +19,8 @@ export {
   OpenFlowVersionError,
 } from './errors.ts'
 export { formatActions, formatFlow, formatMatch, type FormatOptions } from './format.ts'
-export { actionsKey, flowKey, flowsEqual, matchKey, type FlowIdentity } from './identity.ts'
+export { actionsKey, flowKey, flowsEqual, type FlowIdentity } from './identity.ts'
+export { matchKey } from './match-key.ts'
 export { FIELDS, fieldSpec, type FieldSpec } from './fields.ts'
 export { PORT_ANY, RESERVED_PORTS } from './ports.ts'
 export { OpenFlowRemoteError, type Refusal } from './error-message.ts'

@@ -4,7 +4,7 @@ import { suite, test } from 'node:test'
 import { ByteReader, ByteWriter } from './bytes.ts'
 import { OpenFlowDecodeError, OpenFlowEncodeError, OpenFlowUnsupportedError } from './errors.ts'
 import type { Match } from './flow.ts'
-import { matchKey } from './identity.ts'
+import { matchKey } from './match-key.ts'
 import { canonicalMatch, decodeKnownOxmFields, decodeMatch, encodeMatch } from './match.ts'
 import { VERSION_14, VERSION_15, type OpenFlowVersion } from './version.ts'
 

@@ -33,7 +33,7 @@ const ofctlNames: { readonly [K in ReservedPort]: string } = {
 }
 
 /** Open vSwitch has 16-bit ports below this one; above are reserved ones. */
-const PORTS_END = 0xff00
+export const PORTS_END = 0xff00
 const RESERVED_START = 0xffffff00
 
 /** True for a number that means a port, real or reserved, in 16 or 32 bits. */
