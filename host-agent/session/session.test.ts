@@ -1,98 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { integerBelow, pick, seededRandom, VirtualClock } from '@nubo/base'
-import type {
-  FoundSet,
-  Hello,
-  Probe,
-  ProbeResult,
-  ProbeTarget,
-  WantedUpdate,
-} from '@nubo/contracts/host'
-import { silentLog } from '@nubo/runtime/process'
-import { FakeServers } from '../testing/fake-server.ts'
-import { testId, testSet, testUpdate } from '../testing/wanted.ts'
-import { FoundReports } from './found-reports.ts'
-import { Session, type SessionNeeds } from './session.ts'
-
-const hello: Hello = {
-  type: 'hello',
-  contracts: [2, 1],
-  stopsWithinMs: null,
-  probeAddress: null,
-  hostId: testId('host', 1),
-  bootId: 'boot-1',
-  wantedRevision: null,
-  inventory: {
-    cores: 2,
-    memoryBytes: 1,
-    diskBytes: 1,
-    kernel: '6',
-    engines: {},
-    nics: [],
-    agentVersion: '0',
-  },
-  capacity: { cpuMillis: 1, memoryBytes: 1, diskBytes: 1 },
-  reserve: { cpuMillis: 0, memoryBytes: 0, diskBytes: 0 },
-  vtepAddress: null,
-  underlayMtuBytes: 1_500,
-}
-
-function found(number: number, progress = ''): FoundSet {
-  return {
-    id: testId('set', number),
-    epoch: 1,
-    generation: 1,
-    state: 'running',
-    progress,
-    reason: null,
-    containers: [],
-  }
-}
-
-function make(change: Partial<SessionNeeds> = {}) {
-  const clock = new VirtualClock()
-  const servers = new FakeServers()
-  const reports = new FoundReports()
-  const seen = {
-    wanted: [] as WantedUpdate[],
-    leases: [] as number[],
-    streams: [] as { server: string; token: string }[],
-    ends: 0,
-    revision: null as number | null,
-  }
-  const session = new Session({
-    clock,
-    random: seededRandom(1),
-    log: silentLog,
-    connector: servers,
-    reports,
-    contracts: [2, 1],
-    servers: () => servers.servers,
-    hello: () => Promise.resolve(hello),
-    wantedRevision: () => seen.revision,
-    onWelcome: () => undefined,
-    onWanted: (update) => {
-      seen.wanted.push(update)
-      if (update.last) seen.revision = update.revision
-      return update.last ? 'stored' : 'partial'
-    },
-    onLease: (untilMs) => seen.leases.push(untilMs) > 0,
-    stopsWithinMs: () => null,
-    onOpenStream: (request) => seen.streams.push(request),
-    onProbe: () => Promise.resolve([]),
-    onEnd: () => (seen.ends += 1),
-    untilFound: () => Promise.resolve(),
-    ...change,
-  })
-  const abort = new AbortController()
-  const running = session.run(abort.signal)
-  const stop = async (): Promise<void> => {
-    abort.abort()
-    await running
-  }
-  return { clock, servers, reports, session, seen, stop }
-}
+import { integerBelow, pick, seededRandom } from '@nubo/base'
+import type { Probe, ProbeResult, ProbeTarget } from '@nubo/contracts/host'
+import { makeSession as make, reported as found } from '../testing/session-rig.ts'
+import { testId, testPort, testSet, testUpdate } from '../testing/wanted.ts'
 
 test('a session begins with hello, welcome, a heartbeat and the full report', async () => {
   const { clock, servers, reports, session, seen, stop } = make()
@@ -240,6 +151,51 @@ test('wanted updates are passed on, and the revision that is on disk is told', a
   servers.last.send({ type: 'open-stream', server: 's2:7443', token: 't' })
   await clock.advance(0)
   assert.deepEqual(seen.streams, [{ server: 's2:7443', token: 't' }])
+  await stop()
+})
+
+test('a change of neighbours alone is told with the next news, or after a while', async () => {
+  const { clock, servers, reports, stop } = make()
+  const told = () => servers.last.of('found').map(({ wantedRevision }) => wantedRevision)
+  const port = testPort(1, { on: 'remote', vtep: '172.16.0.2' })
+  await clock.advance(1_000)
+  servers.last.want(testUpdate(4, [testSet()], { full: true }))
+  await clock.advance(1_000)
+  for (const revision of [5, 6, 7]) {
+    servers.last.want(testUpdate(revision, [port]))
+    servers.last.want(testUpdate(revision, [], { removes: [`port/${port.id}`] }))
+    await clock.advance(1_000)
+  }
+  assert.deepEqual(told(), [null, 4])
+  await clock.advance(2_000)
+  assert.deepEqual(told(), [null, 4, 7])
+  servers.last.want(testUpdate(8, [port]))
+  await clock.advance(100)
+  assert.deepEqual(told(), [null, 4, 7])
+  reports.publish({ ...found(1), state: 'starting' })
+  await clock.advance(150)
+  assert.deepEqual(told(), [null, 4, 7, 8])
+  // Nothing is left to tell.
+  await clock.advance(60_000)
+  assert.deepEqual(told(), [null, 4, 7, 8])
+  await stop()
+})
+
+test('that a set shall go is known to be known at once, also in parts and of a set that was never here', async () => {
+  const { clock, servers, seen, stop } = make()
+  const port = testPort(1, { on: 'remote', vtep: '172.16.0.2' })
+  await clock.advance(1_000)
+  servers.last.want(testUpdate(5, [], { removes: [`set/${testId('set', 1)}`], last: false }))
+  servers.last.want(testUpdate(5, [port]))
+  await clock.advance(100)
+  assert.equal(servers.last.of('found').at(-1)?.wantedRevision, 5)
+  assert.equal(seen.wanted.length, 2)
+  servers.last.want(testUpdate(6, [port]))
+  await clock.advance(100)
+  assert.equal(servers.last.of('found').at(-1)?.wantedRevision, 5)
+  servers.last.want(testUpdate(7, [testSet()]))
+  await clock.advance(100)
+  assert.equal(servers.last.of('found').at(-1)?.wantedRevision, 7)
   await stop()
 })
 

@@ -38,6 +38,11 @@ const NO_ROOM_RETRY_MS = 3_000
 const REPORT_WINDOW_SMALL_MS = 10
 const REPORT_WINDOW_LARGE_MS = 50
 const REPORT_LARGE_SETS = 16
+/**
+ * That a change of neighbours alone is on disk is of use to nobody for itself, and each host of a network would say so for
+ * each port of it. It goes with the next news, and by itself only so that what a server knows is never much older.
+ */
+const REVISION_ALONE_MS = 5_000
 /** What a set passes through is told only if it lasts longer: each word of it is a commit of the region. */
 const REPORT_PASSING_MS = 100
 const PASSING = new Set<FoundSet['state']>(['pending', 'pulling', 'starting', 'stopping'])
@@ -153,6 +158,10 @@ class Connection {
   #hasSentFull = false
   #hasNoRoom = false
   #reportTimer: Timer | undefined
+  /** When `#reportTimer` fires. */
+  #reportAtMs = 0
+  /** Some part of the update that is under way is about sets. */
+  #isAboutSets = false
   #mayReportAtMs = 0
   #revisionTold: number | null = null
 
@@ -258,9 +267,15 @@ class Connection {
 
   #handleWanted(update: WantedUpdate): void {
     if (this.#hasNoRoom) return
+    this.#isAboutSets ||= isAboutSets(update)
     const outcome = this.#needs.onWanted(update)
-    if (outcome === 'stored') return this.#scheduleReport(REPORT_WINDOW_LARGE_MS)
     if (outcome === 'partial') return
+    if (outcome === 'stored') {
+      // A server that takes sets from here waits to hear that this host knows it, even if it never had them.
+      this.#scheduleReport(this.#isAboutSets ? REPORT_WINDOW_LARGE_MS : REVISION_ALONE_MS)
+      this.#isAboutSets = false
+      return
+    }
     // The session lives on for a while, so that the server hears why; the next one is sent all of it again.
     this.#hasNoRoom = true
     this.#awaitStep(NO_ROOM_RETRY_MS, 'there is no room to store what is wanted')
@@ -341,8 +356,9 @@ class Connection {
     const nowMs = this.#needs.clock.monotonicMs()
     const delayMs = Math.max(this.#mayReportAtMs - nowMs, withinMs)
     if (delayMs <= 0) return this.#report()
-    if (this.#reportTimer !== undefined && withinMs > 0) return
+    if (this.#reportTimer !== undefined && this.#reportAtMs <= nowMs + delayMs) return
     this.#reportTimer?.cancel()
+    this.#reportAtMs = nowMs + delayMs
     this.#reportTimer = this.#needs.clock.after(delayMs, () => this.#report())
   }
 
@@ -351,6 +367,7 @@ class Connection {
     this.#reportTimer = undefined
     const { clock, reports } = this.#needs
     if ((this.#channel?.bufferedBytes ?? 0) > BUFFERED_BYTES_MAX) {
+      this.#reportAtMs = clock.monotonicMs() + REPORT_WINDOW_LARGE_MS
       this.#reportTimer = clock.after(REPORT_WINDOW_LARGE_MS, () => this.#report())
       return
     }
@@ -389,6 +406,14 @@ class Connection {
     this.#channel?.close(reason)
     this.#ended.resolve(reason)
   }
+}
+
+function isAboutSets({ full, upserts, removes }: WantedUpdate): boolean {
+  return (
+    full ||
+    upserts.some(({ kind }) => kind === 'set') ||
+    removes.some((key) => key.startsWith('set/'))
+  )
 }
 
 function parseServerMessage(text: string, codec: HostCodec): ServerMessage {
