@@ -47,7 +47,9 @@ export function webSocketConnector(identity: () => Identity): ServerConnector {
       return {
         contract,
         send: (text) => {
-          if (socket.readyState === WebSocket.OPEN) socket.send(text)
+          // As bytes it leaves in one piece with its header; a text would be two writes that are joined again.
+          if (socket.readyState === WebSocket.OPEN)
+            socket.send(Buffer.from(text), { binary: false })
         },
         get bufferedBytes() {
           return socket.bufferedAmount
@@ -213,5 +215,5 @@ function bytesOf(message: Buffer | ArrayBuffer | Buffer[]): Uint8Array {
 }
 
 function textOf(message: Buffer | ArrayBuffer | Buffer[]): string {
-  return Buffer.from(bytesOf(message)).toString()
+  return Buffer.isBuffer(message) ? message.toString() : Buffer.from(bytesOf(message)).toString()
 }
