@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { checkSpec } from '../drivers/set/spec-rules.ts'
 import { testContainer, testSet } from '../testing/wanted.ts'
-import { specOf } from './set-spec.ts'
+import { sameInterfaces, specOf } from './set-spec.ts'
 
 const eth0 = {
   name: 'eth0',
@@ -19,6 +19,18 @@ test('a specification is one that drivers take', () => {
   checkSpec(spec)
   assert.deepEqual(spec.containers[0]?.command, command)
   assert.ok(!('command' in (specOf(testSet(), [eth0]).containers[0] ?? {})))
+})
+
+test('interfaces are the same only if every field is, in the same order', () => {
+  assert.ok(sameInterfaces([], []))
+  assert.ok(
+    sameInterfaces([eth0, { ...eth0, name: 'eth1' }], [{ ...eth0 }, { ...eth0, name: 'eth1' }]),
+  )
+  assert.ok(!sameInterfaces([eth0, { ...eth0, name: 'eth1' }], [{ ...eth0, name: 'eth1' }, eth0]))
+  assert.ok(!sameInterfaces([eth0], []))
+  assert.ok(!sameInterfaces([], [eth0]))
+  for (const field of Object.keys(eth0))
+    assert.ok(!sameInterfaces([eth0], [{ ...eth0, [field]: 'other' }]), field)
 })
 
 test('its hash changes with what runs and with each restart that a user asks for, and with nothing else', () => {

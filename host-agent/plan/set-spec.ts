@@ -9,6 +9,28 @@ const SHM_BYTES_MAX = 64 * 2 ** 20
 /** Kept per container; older lines go. */
 const LOG_BYTES_MAX = 16 * 2 ** 20
 
+/** Whether sets of the same content and these interfaces have the same spec. */
+export function sameInterfaces(
+  one: readonly SetInterfaceSpec[],
+  other: readonly SetInterfaceSpec[],
+): boolean {
+  if (one.length !== other.length) return false
+  return one.every((link, at) => {
+    const like = other[at]
+    return like !== undefined && interfaceFields.every((field) => link[field] === like[field])
+  })
+}
+
+/** Every field of an interface; the compiler refuses a list that lacks one. */
+const interfaceFields = Object.keys({
+  name: true,
+  hostInterface: true,
+  mac: true,
+  addressWithPrefix: true,
+  gateway: true,
+  mtu: true,
+} satisfies Record<keyof SetInterfaceSpec, true>) as (keyof SetInterfaceSpec)[] // proof: keys of the literal
+
 /** What the driver needs to run a wanted set with these interfaces. Pure. */
 export function specOf(wanted: WantedSet, interfaces: readonly SetInterfaceSpec[]): SetSpec {
   const content: Omit<SetSpec, 'setId' | 'epoch' | 'specHash'> = {

@@ -16,7 +16,7 @@ import {
 } from '../plan/observe.ts'
 import { isSetStep, planSet, type SetAction, type SetPlan } from '../plan/plan-set.ts'
 import type { SetMemory } from '../plan/set-memory.ts'
-import { specOf } from '../plan/set-spec.ts'
+import { sameInterfaces, specOf } from '../plan/set-spec.ts'
 import type { FoundReports } from '../session/found-reports.ts'
 import type { PlacementGate } from '../wanted/placement-gate.ts'
 import type { WantedStore } from '../wanted/wanted-store.ts'
@@ -75,6 +75,8 @@ export class SetWorker {
   #mustLook = false
   #freshSandbox: FoundSet | undefined
   #lastWanted: WantedSet | null = null
+  /** The store replaces what is wanted and never changes it, so that the same object has the same content. */
+  #lastSpec: { readonly wanted: WantedSet; readonly spec: SetSpec } | undefined
   /** Counts looks and actions, so that an older list cannot overwrite newer knowledge. */
   #version = 0
   #isBusy = false
@@ -220,9 +222,16 @@ export class SetWorker {
     }
   }
 
+  /** Computed anew only if something that it is made of is another: each decision asks for it, and its hash costs the most. */
   #spec(wanted: WantedSet): SetSpec | { readonly missing: string } {
     const interfaces = this.#needs.network.interfacesOf(wanted)
-    return 'missing' in interfaces ? interfaces : specOf(wanted, interfaces)
+    if ('missing' in interfaces) return interfaces
+    const last = this.#lastSpec
+    if (last?.wanted === wanted && sameInterfaces(last.spec.interfaces, interfaces))
+      return last.spec
+    const spec = specOf(wanted, interfaces)
+    this.#lastSpec = { wanted, spec }
+    return spec
   }
 
   // ---- act ----
