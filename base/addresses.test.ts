@@ -31,6 +31,11 @@ test('addresses survive a round trip, other texts are refused', () => {
     '-1.2.3.4',
     '1.2.3.x',
     '1..2.3',
+    '1.2.3.',
+    '.1.2.3.4',
+    '00.0.0.1',
+    '0.0.0.0000',
+    '1000.0.0.1',
   ]) {
     assert.equal(parseIpv4(text), undefined, text)
   }

@@ -8,17 +8,32 @@ export interface Cidr {
 
 /** '10.0.0.1' → 167772161. Undefined if it is not four decimal octets without leading zeros. */
 export function parseIpv4(text: string): number | undefined {
-  const parts = text.split('.')
-  if (parts.length !== 4) return undefined
   let value = 0
-  for (const part of parts) {
-    if (!/^(0|[1-9]\d{0,2})$/.test(part)) return undefined
-    const octet = Number(part)
+  let octet = 0
+  let digits = 0
+  let dots = 0
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at)
+    if (code === DOT) {
+      if (digits === 0) return undefined
+      value = value * 256 + octet
+      octet = 0
+      digits = 0
+      dots += 1
+      continue
+    }
+    const digit = code - ZERO
+    const hasLeadingZero = digits > 0 && octet === 0
+    if (digit < 0 || digit > 9 || hasLeadingZero) return undefined
+    octet = octet * 10 + digit
     if (octet > 255) return undefined
-    value = value * 256 + octet
+    digits += 1
   }
-  return value
+  return dots === 3 && digits > 0 ? value * 256 + octet : undefined
 }
+
+const DOT = '.'.charCodeAt(0)
+const ZERO = '0'.charCodeAt(0)
 
 export function formatIpv4(address: number): string {
   return [24, 16, 8, 0].map((shift) => (address >>> shift) & 0xff).join('.')
