@@ -5,6 +5,8 @@ export class Wakeup {
   readonly #clock: Clock
   #isAwake = false
   #resolve: (() => void) | undefined
+  #signal: AbortSignal | undefined
+  readonly #onAbort = (): void => this.#resolve?.()
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -20,16 +22,27 @@ export class Wakeup {
     if (!this.#isAwake && !options.signal.aborted) {
       const { promise, resolve } = Promise.withResolvers<void>()
       this.#resolve = resolve
+      this.#listenTo(options.signal)
       const timer = Number.isFinite(options.maxMs)
         ? this.#clock.after(options.maxMs, resolve)
         : undefined
-      const onAbort = (): void => resolve()
-      options.signal.addEventListener('abort', onAbort, { once: true })
       await promise
-      options.signal.removeEventListener('abort', onAbort)
       timer?.cancel()
       this.#resolve = undefined
     }
     this.#isAwake = false
+  }
+
+  /** Lets go of the signal: nobody waits any more. Idempotent. */
+  close(): void {
+    this.#listenTo(undefined)
+  }
+
+  /** Once for all waits with one signal: to begin and end that costs more than the rest of a wait. */
+  #listenTo(signal: AbortSignal | undefined): void {
+    if (signal === this.#signal) return
+    this.#signal?.removeEventListener('abort', this.#onAbort)
+    signal?.addEventListener('abort', this.#onAbort)
+    this.#signal = signal
   }
 }

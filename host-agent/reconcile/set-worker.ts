@@ -133,7 +133,10 @@ export class SetWorker {
     while (!signal.aborted) {
       try {
         const plan = await this.#decide()
-        if (this.#isGone()) return this.#needs.lease.unwatch(this.setId)
+        if (this.#isGone()) {
+          this.#needs.lease.unwatch(this.setId)
+          break
+        }
         if (plan.actions.length > 0) await this.#act(plan.actions, signal)
         else await this.#wakeup.wait({ maxMs: this.#waitMs(plan), signal })
       } catch (error) {
@@ -143,6 +146,7 @@ export class SetWorker {
         await this.#wakeup.wait({ maxMs: FAILED_PASS_PAUSE_MS, signal })
       }
     }
+    this.#wakeup.close()
   }
 
   #isGone(): boolean {
