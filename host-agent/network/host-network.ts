@@ -146,6 +146,7 @@ export class HostNetwork {
       }
     }
     for (const end of endListening) end()
+    this.#wakeup.close()
     await Promise.all(this.#leaving.values())
   }
 
@@ -260,11 +261,12 @@ export class HostNetwork {
   async #change(signal: AbortSignal): Promise<void> {
     const keys = [...this.#pending]
     this.#pending.clear()
-    const changes = this.#compileKeys(keys)
+    const ports = this.#portsOf(keys)
+    const changes = this.#compileKeys(keys, ports)
     await Promise.all([
       changes.length === 0 ? undefined : this.#needs.driver.applyFlows(changes),
-      this.#attachInterfaces(keys),
-      this.#tellNeighbours(keys),
+      this.#attachInterfaces(ports),
+      this.#tellNeighbours(ports),
     ])
     this.#flowsAreOn(keys)
     this.#detachUnwanted(signal)
@@ -276,16 +278,18 @@ export class HostNetwork {
     this.#mustCompare = false
     const keys = [...this.#pending]
     this.#pending.clear()
-    this.#compileKeys(keys)
+    this.#compileKeys(keys, this.#portsOf(keys))
     const program = this.#program
     if (program === undefined) return
     const all = [...allKeys(this.#needs.store)]
-    const [found] = await Promise.all([driver.dumpFlows(), this.#tellNeighbours(all)])
+    const ports = this.#portsOf(all)
+    const [found] = await Promise.all([driver.dumpFlows(), this.#tellNeighbours(ports)])
     const changes = diffAgainstSwitch(program.flows(), found)
     if (changes.length > 0) await driver.applyFlows(changes)
     this.#lastCompareMs = startedAtMs
     this.#flowsAreOn([...all, ...keys])
-    await this.#attachInterfaces(all)
+    // As it is wanted by now.
+    await this.#attachInterfaces(this.#portsOf(all))
     this.#detachUnwanted(signal)
     log.info('the switch was compared with what is wanted', {
       found: found.length,
@@ -295,7 +299,11 @@ export class HostNetwork {
     })
   }
 
-  #compileKeys(keys: readonly string[]): ReturnType<typeof compileWanted>['changes'] {
+  /** `ports`: those among the keys that are wanted. */
+  #compileKeys(
+    keys: readonly string[],
+    ports: readonly WantedPort[],
+  ): ReturnType<typeof compileWanted>['changes'] {
     const { store, log } = this.#needs
     const tunnelOfport = this.#prepared?.tunnelOfport
     if (tunnelOfport === undefined) throw switchAway()
@@ -305,7 +313,7 @@ export class HostNetwork {
       this.#round,
     )
     try {
-      this.#table.place([...this.#portsOf(keys)].filter(isLocalPort))
+      this.#table.place(ports.filter(isLocalPort))
       const { changes, rejected } = compileWanted(
         this.#program,
         store,
@@ -334,10 +342,11 @@ export class HostNetwork {
   }
 
   /** Ports on devices that no set driver makes. */
-  async #attachInterfaces(keys: Iterable<string>): Promise<void> {
+  async #attachInterfaces(ports: readonly WantedPort[]): Promise<void> {
     const { driver, log } = this.#needs
+    const wanted = ports.filter(({ at }) => at.on === 'interface')
+    if (wanted.length === 0) return
     const attached = driver.attached()
-    const wanted = [...this.#portsOf(keys)].filter(({ at }) => at.on === 'interface')
     await Promise.all(
       wanted.map(async (port) => {
         const placed = this.#table.get(port.id)
@@ -371,7 +380,7 @@ export class HostNetwork {
         this.#leaving.set(portId, this.#detach({ portId, name }, signal))
     try {
       for (const portId of this.#table.all.keys())
-        if (!isLocal(portId) && !attached.has(portId) && !this.#leaving.has(portId))
+        if (!attached.has(portId) && !this.#leaving.has(portId) && !isLocal(portId))
           this.#table.release(portId)
     } catch (error) {
       // A full disk. They keep their numbers a while longer.
@@ -400,11 +409,12 @@ export class HostNetwork {
     this.#detachUnwanted(signal)
   }
 
-  async #tellNeighbours(keys: Iterable<string>): Promise<void> {
+  async #tellNeighbours(ports: readonly WantedPort[]): Promise<void> {
     const { driver, log } = this.#needs
     const unknown = new Set<string>()
-    for (const { at } of this.#portsOf(keys))
+    for (const { at } of ports)
       if (at.on === 'remote' && !this.#neighbours.has(at.vtep)) unknown.add(at.vtep)
+    if (unknown.size === 0) return
     await Promise.all(
       [...unknown].map(async (vtep) => {
         try {
@@ -434,13 +444,9 @@ export class HostNetwork {
     }
   }
 
-  *#portsOf(keys: Iterable<string>): Iterable<WantedPort> {
-    for (const key of keys) {
-      const port = key.startsWith('port/')
-        ? this.#needs.store.ports.get(key.slice('port/'.length))
-        : undefined
-      if (port !== undefined) yield port
-    }
+  #portsOf(keys: readonly string[]): WantedPort[] {
+    const { ports } = this.#needs.store
+    return keys.flatMap((key) => (key.startsWith('port/') ? (ports.get(key.slice(5)) ?? []) : []))
   }
 
   #compareAgain(): void {

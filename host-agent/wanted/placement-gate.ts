@@ -111,8 +111,9 @@ export class PlacementGate {
     return this.#needs.clock.monotonicMs() < this.#leaseUntilMs
   }
 
+  /** A timer that runs is left: the lease is never shortened, so it fires in time, and `#end` looks how much is left. */
   #arm(): void {
-    this.#timer?.cancel()
+    if (this.#timer !== undefined) return
     const leftMs = this.#leaseUntilMs - this.#needs.clock.monotonicMs()
     if (leftMs > 0) this.#timer = this.#needs.clock.after(leftMs, () => this.#end())
   }

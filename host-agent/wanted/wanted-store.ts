@@ -142,34 +142,30 @@ export class WantedStore {
     if (!update.last) return undefined
     this.#staged = undefined
     const refused = this.#refuseOldEpochs(staged)
-    const changed = this.#changedItems(staged, refused)
-    const added = changed.upserts.map(wantedKey).filter((key) => this.#item(key) === undefined)
-    const seen = newlySeen(changed.upserts, this.#seen)
-    const disk: DiskChange[] = [
-      ...changed.upserts.map((item): DiskChange => ({
-        type: 'put',
-        kind: 'item',
-        key: wantedKey(item),
-        value: JSON.stringify(item),
-      })),
-      ...changed.removes.map((key): DiskChange => ({ type: 'remove', kind: 'item', key })),
-      ...seen.map(([key, { epoch, generation }]): DiskChange => ({
-        type: 'put',
-        kind: 'seen',
-        key,
-        value: `${epoch} ${generation}`,
-      })),
-      { type: 'put', kind: 'meta', key: 'revision', value: String(update.revision) },
-      { type: 'put', kind: 'meta', key: 'confirmedBootId', value: bootId },
-    ]
+    const { upserts, removes } = this.#changedItems(staged, refused)
+    const seen = newlySeen(upserts, this.#seen)
+    const disk: DiskChange[] = []
+    const keys = new Set<string>()
+    const added = new Set<string>()
+    for (const [key, item] of upserts) {
+      disk.push({ type: 'put', kind: 'item', key, value: JSON.stringify(item) })
+      keys.add(key)
+      if (this.#item(key) === undefined) added.add(key)
+    }
+    for (const key of removes) {
+      disk.push({ type: 'remove', kind: 'item', key })
+      keys.add(key)
+    }
+    for (const [key, { epoch, generation }] of seen)
+      disk.push({ type: 'put', kind: 'seen', key, value: `${epoch} ${generation}` })
+    if (this.revision !== update.revision)
+      disk.push({ type: 'put', kind: 'meta', key: 'revision', value: String(update.revision) })
+    if (this.confirmedBootId !== bootId)
+      disk.push({ type: 'put', kind: 'meta', key: 'confirmedBootId', value: bootId })
     // A quiet delta of a known revision changes nothing; it must not cost a write.
-    const isNews =
-      changed.upserts.length + changed.removes.length > 0 ||
-      this.revision !== update.revision ||
-      this.confirmedBootId !== bootId
-    if (isNews) this.#disk.write(disk)
-    for (const item of changed.upserts) this.#hold(item)
-    for (const key of changed.removes) this.#drop(key)
+    if (disk.length > 0) this.#disk.write(disk)
+    for (const [, item] of upserts) this.#hold(item)
+    for (const key of removes) this.#drop(key)
     for (const [id, value] of seen) {
       this.#seen.delete(id)
       this.#seen.set(id, value)
@@ -177,11 +173,7 @@ export class WantedStore {
     this.#meta.set('revision', String(update.revision))
     this.#meta.set('confirmedBootId', bootId)
     this.#forgetOldEpochs()
-    return {
-      revision: update.revision,
-      keys: new Set([...changed.upserts.map(wantedKey), ...changed.removes]),
-      added: new Set(added),
-    }
+    return { revision: update.revision, keys, added }
   }
 
   /** Forgets the parts of an update whose end will not come, because its session ended. Idempotent. */
@@ -283,10 +275,11 @@ export class WantedStore {
   #changedItems(
     staged: Staged,
     refused: ReadonlySet<string>,
-  ): { upserts: WantedItem[]; removes: string[] } {
-    const upserts = [...staged.upserts]
-      .filter(([key, item]) => !refused.has(key) && !isDeepStrictEqual(this.#item(key), item))
-      .map(([, item]) => item)
+  ): { upserts: [key: string, item: WantedItem][]; removes: string[] } {
+    const upserts = [...staged.upserts].filter(([key, item]) => {
+      const before = this.#item(key)
+      return !refused.has(key) && (before === undefined || !isDeepStrictEqual(before, item))
+    })
     // A refused set stays as it is: an old server says nothing about the newer placement.
     const removes = staged.full
       ? [...this.#keys()].filter((key) => !staged.upserts.has(key))
@@ -340,10 +333,11 @@ export class WantedStore {
 }
 
 function newlySeen(
-  upserts: readonly WantedItem[],
+  upserts: readonly (readonly [key: string, item: WantedItem])[],
   seen: ReadonlyMap<string, Seen>,
 ): [string, Seen][] {
   return upserts
+    .map(([, item]) => item)
     .filter((item) => item.kind === 'set')
     .filter(({ id, epoch, generation }) => {
       const before = seen.get(id)

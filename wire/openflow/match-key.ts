@@ -123,10 +123,10 @@ function plainText(spec: FieldSpec, text: string): number | undefined {
   return spec.text === 'mac' ? plainMac(text) : undefined
 }
 
-const DOT = 0x2e
-const COLON = 0x3a
-const ZERO = 0x30
-const SMALL_A = 0x61
+const DOT = '.'.charCodeAt(0)
+const COLON = ':'.charCodeAt(0)
+const ZERO = '0'.charCodeAt(0)
+const SMALL_A = 'a'.charCodeAt(0)
 
 /** Four groups of one to three digits. */
 function plainIpv4(text: string): number | undefined {
