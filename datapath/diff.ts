@@ -18,12 +18,27 @@ export function diffFlows(from: Iterable<Flow>, to: Iterable<Flow>): FlowChange[
   }
   const removed = Array.from(before, ([key, flow]) => ({ key, flow }))
   return [
-    ...added.sort(byTable).map(({ flow }): FlowChange => ({ type: 'add', flow })),
-    ...removed.sort(byTable).map(({ flow }): FlowChange => {
-      const { table, priority, match } = flow
-      return { type: 'deleteStrict', table, priority, match }
-    }),
+    ...added.sort(byTableAndKey).map(({ flow }) => addition(flow)),
+    ...removed.sort(byTableAndKey).map(({ flow }) => deletion(flow)),
   ]
+}
+
+/** As diffFlows from nothing, in the order of tables and then as given: nobody needs to know which flow is which. */
+export function additions(flows: readonly Flow[]): FlowChange[] {
+  return flows.toSorted(byTable).map(addition)
+}
+
+/** As diffFlows to nothing, in the order of tables and then as given. */
+export function deletions(flows: readonly Flow[]): FlowChange[] {
+  return flows.toSorted(byTable).map(deletion)
+}
+
+function addition(flow: Flow): FlowChange {
+  return { type: 'add', flow }
+}
+
+function deletion({ table, priority, match }: Flow): FlowChange {
+  return { type: 'deleteStrict', table, priority, match }
 }
 
 /**
@@ -43,7 +58,10 @@ function sameButForRound(a: Flow, b: Flow): boolean {
   return sameOwner(a.cookie, b.cookie) && flowsEqual({ ...a, cookie: b.cookie }, b)
 }
 
-function byTable(a: KeyedFlow, b: KeyedFlow): number {
-  if (a.flow.table !== b.flow.table) return a.flow.table - b.flow.table
-  return a.key < b.key ? -1 : a.key > b.key ? 1 : 0
+function byTable(a: Flow, b: Flow): number {
+  return a.table - b.table
+}
+
+function byTableAndKey(a: KeyedFlow, b: KeyedFlow): number {
+  return byTable(a.flow, b.flow) || (a.key < b.key ? -1 : a.key > b.key ? 1 : 0)
 }

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { seededRandom } from '@nubo/base'
 import { flowKey, type Flow, type FlowChange } from '@nubo/wire-openflow'
 import { unpackCookie } from './cookies.ts'
-import { diffAgainstSwitch } from './diff.ts'
+import { additions, deletions, diffAgainstSwitch, diffFlows } from './diff.ts'
 import { compile, compileChange, diffPrograms } from './program.ts'
 import type { RemotePort } from './slice.ts'
 import { largeSlice, sampleSlice, sampleTunnel, SliceWalk } from './testing/slices.ts'
@@ -134,6 +134,23 @@ test('changes come in one order, whatever order the flows were in', () => {
   const flows = [...compile(sampleSlice, sampleTunnel, 1).flows()]
   const changes = diffAgainstSwitch(flows, [])
   assert.deepEqual(diffAgainstSwitch(flows.toReversed(), []), changes)
+})
+
+test('what only comes or only goes is the same change as found by comparing, in the order of tables', () => {
+  const flows = [...compile(sampleSlice, sampleTunnel, 1).flows()]
+  const text = (change: FlowChange): string => {
+    if (change.type === 'deleteByCookie') assert.fail('nothing goes by its cookie')
+    return `${change.type} ${flowKey(change.type === 'add' ? change.flow : change)}`
+  }
+  const tables = (changes: readonly FlowChange[]) =>
+    changes.map((change) => (change.type === 'add' ? change.flow.table : (change.table ?? -1)))
+  for (const [told, compared] of [
+    [additions(flows), diffFlows([], flows)],
+    [deletions(flows), diffFlows(flows, [])],
+  ] as const) {
+    assert.deepEqual(told.map(text).sort(), compared.map(text).sort())
+    assert.deepEqual(tables(told), tables(compared))
+  }
 })
 
 test('another tunnel port changes only the rows that name it', () => {

@@ -1,7 +1,7 @@
 import type { Flow, FlowChange } from '@nubo/wire-openflow'
 import { composeObject } from './compose.ts'
 import { checkRound } from './cookies.ts'
-import { diffFlows } from './diff.ts'
+import { additions, deletions, diffFlows } from './diff.ts'
 import { checkOfport } from './placed.ts'
 import { sliceAsChange, SliceIndex } from './slice-index.ts'
 import type { HostTunnel, NetworkSlice, ObjectKey, SliceChange } from './slice.ts'
@@ -73,7 +73,9 @@ export function compile(slice: NetworkSlice, tunnel: HostTunnel, round: number):
  */
 export function compileChange(program: FlowProgram, change: SliceChange): FlowChange[] {
   const { before, after } = program.apply(change)
-  return diffFlows(before, after)
+  // Most changes are of ports that only come, or only go.
+  if (before.length === 0) return additions(after)
+  return after.length === 0 ? deletions(before) : diffFlows(before, after)
 }
 
 /** What turns a switch that holds `from` into one that holds `to`, say for another tunnel. */
