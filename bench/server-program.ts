@@ -1,5 +1,8 @@
-/** How benches start a server: as `nubo up` does, or what is measured is not what people have. */
-import { nodeEnvironment, nodeProgram } from '@nubo/lab'
+/**
+ * How benches start the server of a large region: as on a machine of its own, without the small heap that `nubo up` gives
+ * those which share a machine with everything else. What `nubo up` starts is measured in its own cloud (at-rest.ts).
+ */
+import { busyNodeProgram, nodeEnvironment } from '@nubo/lab'
 import { start, type RunningProgram } from '@nubo/runtime'
 import { DIE_WITH_US } from './stage.ts'
 
@@ -15,7 +18,7 @@ export function startServer(options: {
   cwd?: string
 }): RunningProgram {
   const { configFile, ...rest } = options
-  const [node, ...words] = nodeProgram(MAIN, 'run', '--config', configFile)
+  const [node, ...words] = busyNodeProgram(MAIN, 'run', '--config', configFile)
   const script = words.findIndex((word) => word.endsWith(MAIN))
   // The last of equal flags counts.
   const flags = (process.env['NUBO_BENCH_NODE_FLAGS'] ?? '').split(' ').filter(Boolean)
@@ -27,6 +30,6 @@ export function startServer(options: {
 }
 
 /** The step before servers start. */
-export function prepareProgram(configFile: string): ReturnType<typeof nodeProgram> {
-  return nodeProgram(MAIN, 'prepare', '--config', configFile)
+export function prepareProgram(configFile: string): ReturnType<typeof busyNodeProgram> {
+  return busyNodeProgram(MAIN, 'prepare', '--config', configFile)
 }

@@ -18,6 +18,8 @@ const ZONES = 3
 const VTEP_FIRST = parseIpv4('198.18.0.1') ?? 0
 const STOP_GRACE_MS = 15_000
 const LABELS = { simulated: 'true' }
+/** However we end: thousands of hosts would go on dialling a cloud that is gone. */
+const DIE_WITH_US = ['setpriv', '--pdeathsig', 'KILL'] as const
 
 const status = z.object({
   asked: z.int(),
@@ -173,7 +175,7 @@ export class SimulatedHosts {
       mode: 0o600,
     })
     const program = start({
-      argv: busyNodeProgram('host-agent/simulated/main.ts', file('config')),
+      argv: [...DIE_WITH_US, ...busyNodeProgram('host-agent/simulated/main.ts', file('config'))],
       logFile: file('log'),
     })
     this.#processes.push({ program, statusFile, logFile: file('log') })

@@ -20,7 +20,9 @@ export function webSocketChannel(socket: WebSocket, deps: SocketDeps): HostChann
   logErrors(socket, deps)
   return {
     send: (text) => {
-      if (socket.readyState === WebSocket.OPEN) socket.send(text, () => undefined)
+      // As bytes it leaves in one piece with its header; a text would be two writes that are joined again.
+      if (socket.readyState === WebSocket.OPEN)
+        socket.send(Buffer.from(text), { binary: false }, () => undefined)
     },
     get bufferedBytes() {
       return socket.bufferedAmount
@@ -102,5 +104,5 @@ function bytesOf(frame: RawData): Uint8Array {
 }
 
 function textOf(frame: RawData): string {
-  return Buffer.from(bytesOf(frame)).toString()
+  return Buffer.isBuffer(frame) ? frame.toString() : Buffer.from(bytesOf(frame)).toString()
 }
