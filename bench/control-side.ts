@@ -78,6 +78,18 @@ export class ControlSide {
     return SERVERS.map((index) => `http://${this.#address}:${API_PORT + index}`)
   }
 
+  /**
+   * What each server still held after its last full collection of garbage, MB; undefined before the first one. What the
+   * process has taken from the machine says little: V8 lets garbage pile up for as long as there is room.
+   */
+  heldMegabytes(): (number | undefined)[] {
+    return SERVERS.map((index) => {
+      const log = readFileSync(this.#logFile(index), 'utf8')
+      const last = [...log.matchAll(/Mark-Compact.* -> ([0-9.]+) \(/g)].at(-1)
+      return last === undefined ? undefined : Number(last[1])
+    })
+  }
+
   /** Of the operator, to all servers, or to one. */
   operator(index?: number): Client {
     return this.client(readFileSync(join(this.folder, 'token'), 'utf8').trim(), index)
@@ -92,7 +104,8 @@ export class ControlSide {
     for (const index of SERVERS) {
       const program = startServer({
         configFile: this.#configFile(index),
-        logFile: join(this.folder, `server-${index + 1}.log`),
+        logFile: this.#logFile(index),
+        flags: ['--trace-gc'],
       })
       this.#servers.set(index, program)
     }
@@ -114,6 +127,10 @@ export class ControlSide {
     await this.#registry?.stop()
     await this.#postgres.stop()
     rmSync(this.folder, { recursive: true, force: true })
+  }
+
+  #logFile(index: number): string {
+    return join(this.folder, `server-${index + 1}.log`)
   }
 
   #configFile(index: number): string {

@@ -54,7 +54,7 @@ export async function interleave<Name extends string>(
 export interface Verdict {
   /** What was measured, as it stands in docs/promises.md. */
   readonly what: string
-  readonly unit: 'ms' | 's' | '/s' | '×' | 'Gb/s' | '% of a core' | 'MB'
+  readonly unit: 'ms' | 's' | '/s' | '×' | 'Gb/s' | '% of a core' | 'MB' | 'operations'
   readonly value: number
   /** Undefined for numbers that nothing is promised of: peers, floors, parts. */
   readonly goal?: { readonly atMost: number } | { readonly atLeast: number }

@@ -16,12 +16,17 @@ export function startServer(options: {
   configFile: string
   logFile: string
   cwd?: string
+  /** More of Node's. */
+  flags?: readonly string[]
 }): RunningProgram {
-  const { configFile, ...rest } = options
+  const { configFile, flags: asked = [], ...rest } = options
   const [node, ...words] = busyNodeProgram(MAIN, 'run', '--config', configFile)
   const script = words.findIndex((word) => word.endsWith(MAIN))
   // The last of equal flags counts.
-  const flags = (process.env['NUBO_BENCH_NODE_FLAGS'] ?? '').split(' ').filter(Boolean)
+  const flags = [
+    ...asked,
+    ...(process.env['NUBO_BENCH_NODE_FLAGS'] ?? '').split(' ').filter(Boolean),
+  ]
   return start({
     argv: [...DIE_WITH_US, node, ...words.toSpliced(script, 0, ...flags)],
     env: nodeEnvironment(process.env['NODE_COMPILE_CACHE']),

@@ -17,6 +17,10 @@ export interface LoadOptions {
   readonly setsPerSecond: number
   /** So many sets are kept; each further one removes the oldest. */
   readonly levelSets: number
+  /** At the same rate before what counts, until there are `levelSets`. */
+  readonly warmMs: number
+  /** What counts begins. */
+  readonly onWarm?: () => void
   readonly durationMs: number
   /** Sets are called PREFIX-1, PREFIX-2, … */
   readonly prefix: string
@@ -31,7 +35,7 @@ interface End {
 }
 
 export interface LoadOutcome {
-  /** Acknowledged create → running, in order of their end. */
+  /** Acknowledged create → running, in order of their end; of creates that were due once it was warm, as the next. */
   readonly latenciesMs: readonly number[]
   /** Call → acknowledged. */
   readonly callsMs: readonly number[]
@@ -54,7 +58,7 @@ class SetLoad {
   readonly #open = new Map<string, number>()
   readonly #early = new Map<string, End>()
   readonly #running: string[] = []
-  readonly #creating = new Map<string, string>()
+  readonly #creating = new Map<string, { name: string; counts: boolean }>()
   #calls = 0
   #removed = 0
 
@@ -63,18 +67,24 @@ class SetLoad {
   }
 
   async run(): Promise<LoadOutcome> {
-    const { durationMs, setsPerSecond, signal } = this.#options
+    const { durationMs, warmMs, setsPerSecond, signal } = this.#options
     const watching = new AbortController()
     const watched = this.#watch(AbortSignal.any([signal, watching.signal]))
     const startedMs = performance.now()
     let made = 0
+    let warmAtMs: number | undefined
     for (;;) {
       signal.throwIfAborted()
       const elapsedMs = performance.now() - startedMs
-      if (elapsedMs >= durationMs) break
+      if (elapsedMs >= warmMs && warmAtMs === undefined) {
+        warmAtMs = performance.now()
+        this.#options.onWarm?.()
+      }
+      if (elapsedMs >= warmMs + durationMs) break
       const due = Math.floor((elapsedMs / 1_000) * setsPerSecond)
       // A generator that waits for the system hides how slow it is: what is due goes out, up to a bound.
-      while (made < due && this.#calls < CALLS_AT_ONCE_MAX) void this.#create(made++)
+      while (made < due && this.#calls < CALLS_AT_ONCE_MAX)
+        void this.#create(made++, warmAtMs !== undefined)
       while (
         this.#running.length + this.#creating.size > this.#options.levelSets &&
         this.#calls < CALLS_AT_ONCE_MAX
@@ -85,7 +95,7 @@ class SetLoad {
       }
       await sleep(TICK_MS)
     }
-    const elapsedMs = performance.now() - startedMs
+    const elapsedMs = performance.now() - (warmAtMs ?? startedMs)
     const deadlineMs = performance.now() + ENDED_TIMEOUT_MS
     while ((this.#open.size > 0 || this.#calls > 0) && performance.now() < deadlineMs)
       await sleep(TICK_MS)
@@ -101,7 +111,7 @@ class SetLoad {
     }
   }
 
-  async #create(number: number): Promise<void> {
+  async #create(number: number, counts: boolean): Promise<void> {
     const { tenants, prefix } = this.#options
     const tenant = tenants[number % tenants.length]
     const name = `${prefix}-${number}`
@@ -118,8 +128,8 @@ class SetLoad {
       })
       if (made === undefined) return
       const nowMs = performance.now()
-      this.#callsMs.push(nowMs - calledMs)
-      this.#creating.set(made.id, name)
+      if (counts) this.#callsMs.push(nowMs - calledMs)
+      this.#creating.set(made.id, { name, counts })
       this.#acknowledged(made.id, nowMs)
     })
   }
@@ -160,11 +170,11 @@ class SetLoad {
     }
     this.#open.delete(id)
     if (!end.isDone) this.#failures.push(end.text)
-    const name = this.#creating.get(id)
-    if (name === undefined) return
+    const creating = this.#creating.get(id)
+    if (creating === undefined) return
     this.#creating.delete(id)
-    this.#running.push(name)
-    this.#latenciesMs.push(end.atMs - acknowledgedMs)
+    this.#running.push(creating.name)
+    if (creating.counts) this.#latenciesMs.push(end.atMs - acknowledgedMs)
   }
 
   async #watch(signal: AbortSignal): Promise<void> {
