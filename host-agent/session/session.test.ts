@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { integerBelow, pick, seededRandom } from '@nubo/base'
+import { integerBelow, pick, seededRandom, VirtualClock, type Clock } from '@nubo/base'
 import type { Probe, ProbeResult, ProbeTarget } from '@nubo/contracts/host'
 import { makeSession as make, reported as found } from '../testing/session-rig.ts'
 import { testId, testPort, testSet, testUpdate } from '../testing/wanted.ts'
@@ -225,6 +225,28 @@ test('a server that falls silent is given up after three periods, and the next o
   assert.match(first.closedBecause ?? '', /not answered for 6000 ms/)
   assert.equal(seen.ends, 1)
   assert.notEqual(servers.last.server, first.server)
+  await stop()
+})
+
+test('an agent that stood still does not take it for the silence of its server, but for so long only', async () => {
+  const virtual = new VirtualClock()
+  let lateMs = 0
+  const clock: Clock = {
+    nowMs: () => virtual.nowMs(),
+    monotonicMs: () => virtual.monotonicMs(),
+    after: (delayMs, fire) => virtual.after(delayMs + lateMs, fire),
+  }
+  const { servers, stop } = make({ clock })
+  await virtual.advance(1_000)
+  const first = servers.last
+  servers.isPolite = false
+  await virtual.advance(2_900)
+  // Each beat comes after three seconds instead of two, and what was answered is read only behind it.
+  lateMs = 1_001
+  await virtual.advance(7_000)
+  assert.equal(first.closedBecause, undefined)
+  await virtual.advance(6_000)
+  assert.match(first.closedBecause ?? '', /not answered for 1[2-5][0-9]{3} ms/)
   await stop()
 })
 

@@ -54,6 +54,8 @@ const BACKOFF_MIN_MS = 100
 const BACKOFF_MAX_MS = 5_000
 /** Half of the limit: the texts of a report are bounded by the contract, so a message cannot double. */
 const REPORT_BYTES_TARGET = HOST_MESSAGE_BYTES_MAX / 2
+/** A beat so much later than its period says that this process did not get to run. */
+const BEAT_LATE_FACTOR = 1.5
 /** Heartbeats whose answers have not come; a server that answers none is given up long before. */
 const UNANSWERED_MAX = 64
 /** Probes that a server wants at once; more are not made, which it notices by its own deadline. */
@@ -145,6 +147,7 @@ class Connection {
   readonly #heartbeats = new Map<number, number>()
   #stepTimer: Timer | undefined
   #heartbeatTimer: Timer | undefined
+  #beatAtMs = 0
   #channel: ServerChannel | undefined
   #codec: HostCodec | undefined
   #probes = 0
@@ -298,6 +301,7 @@ class Connection {
       serverName: welcome.serverName,
       contract: welcome.contract,
     })
+    this.#beatAtMs = this.#needs.clock.monotonicMs()
     this.#heartbeatTimer = every(this.#needs.clock, welcome.heartbeatPeriodMs, () =>
       this.#beat(welcome),
     )
@@ -311,8 +315,13 @@ class Connection {
   #beat(welcome: Welcome): void {
     // Other messages do not count: a server that cannot grant a lease (its database is away) does not answer, so that
     // hosts move on to one that can.
-    const silentMs = this.#needs.clock.monotonicMs() - this.#lastAnswerMs
-    if (silentMs >= welcome.heartbeatPeriodMs * HEARTBEAT_MISSED_MAX)
+    const nowMs = this.#needs.clock.monotonicMs()
+    const silentMs = nowMs - this.#lastAnswerMs
+    const silentMaxMs = welcome.heartbeatPeriodMs * HEARTBEAT_MISSED_MAX
+    // This process stood still for a while: answers may have come that nobody has read yet. The next beat judges.
+    const isLate = nowMs - this.#beatAtMs > welcome.heartbeatPeriodMs * BEAT_LATE_FACTOR
+    this.#beatAtMs = nowMs
+    if (silentMs >= (isLate ? 2 * silentMaxMs : silentMaxMs))
       return this.#end(`the server has not answered for ${Math.round(silentMs)} ms`)
     if (this.#hasGuaranteeChanged()) return this.#end('what the host guarantees has changed')
     this.#sendHeartbeat()
