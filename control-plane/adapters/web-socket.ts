@@ -20,9 +20,7 @@ export function webSocketChannel(socket: WebSocket, deps: SocketDeps): HostChann
   logErrors(socket, deps)
   return {
     send: (text) => {
-      // As bytes it leaves in one piece with its header; a text would be two writes that are joined again.
-      if (socket.readyState === WebSocket.OPEN)
-        socket.send(Buffer.from(text), { binary: false }, () => undefined)
+      if (socket.readyState === WebSocket.OPEN) socket.send(text, () => undefined)
     },
     get bufferedBytes() {
       return socket.bufferedAmount
