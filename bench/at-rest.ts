@@ -3,10 +3,11 @@
  * /proc. Beside them, in the same run, a Node that does nothing: the floor that each of our processes begins at.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { DIE_WITH_US } from '@nubo/lab'
 import { start } from '@nubo/runtime'
 import { median, type Verdict } from './measure.ts'
 import { CPU_TICKS_PER_SECOND, cpuTicks, residentBytes } from './process-usage.ts'
-import { DIE_WITH_US, type Stage } from './stage.ts'
+import type { Stage } from './stage.ts'
 
 const SETS = 20
 const SETS_AT_ONCE = 4

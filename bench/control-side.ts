@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createClient, type Client } from '@nubo/client'
+import { DIE_WITH_US } from '@nubo/lab'
 import {
   PostgresServer,
   run,
@@ -14,7 +15,6 @@ import {
   type RunningProgram,
 } from '@nubo/runtime'
 import { prepareProgram, startServer } from './server-program.ts'
-import { DIE_WITH_US } from './stage.ts'
 
 const API_PORT = 27_480
 const HOST_CONTRACT_PORT = 27_443

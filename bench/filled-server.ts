@@ -7,6 +7,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createClient, type Client } from '@nubo/client'
+import { DIE_WITH_US } from '@nubo/lab'
 import {
   PostgresServer,
   run,
@@ -17,7 +18,7 @@ import {
 } from '@nubo/runtime'
 import { filledRows, HEARTBEATS } from './filled-rows.ts'
 import { prepareProgram, startServer } from './server-program.ts'
-import { DIE_WITH_US, makeHomeFolder } from './stage.ts'
+import { makeHomeFolder } from './stage.ts'
 
 const READY_TIMEOUT_MS = 180_000
 const FILL_TIMEOUT_MS = 120_000

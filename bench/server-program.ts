@@ -2,9 +2,8 @@
  * How benches start the server of a large region: as on a machine of its own, without the small heap that `nubo up` gives
  * those which share a machine with everything else. What `nubo up` starts is measured in its own cloud (at-rest.ts).
  */
-import { busyNodeProgram, nodeEnvironment } from '@nubo/lab'
+import { busyNodeProgram, DIE_WITH_US, nodeEnvironment } from '@nubo/lab'
 import { start, type RunningProgram } from '@nubo/runtime'
-import { DIE_WITH_US } from './stage.ts'
 
 const MAIN = 'control-plane/main.ts'
 

@@ -35,9 +35,6 @@ export function makeHomeFolder(): string {
   return folder
 }
 
-/** Before the argv of what is started in the background: it ends with the bench, however that ends. */
-export const DIE_WITH_US = ['setpriv', '--pdeathsig', 'KILL'] as const
-
 export interface StageHost {
   readonly name: string
   /** Of its network namespace. */

@@ -3,10 +3,11 @@
  * configured by hand with nothing but the flows they need. Links, offload settings and MTU are the same.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { DIE_WITH_US } from '@nubo/lab'
 import { start, type RunningProgram } from '@nubo/runtime'
 import { HandSwitch } from './hand-switch.ts'
 import { interleave, median, medianRatio, type Verdict } from './measure.ts'
-import { DIE_WITH_US, runIn, type Stage } from './stage.ts'
+import { runIn, type Stage } from './stage.ts'
 
 const ROUNDS = 7
 const SECONDS = 2

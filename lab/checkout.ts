@@ -35,6 +35,9 @@ export function busyNodeProgram(path: string, ...args: readonly string[]): Argv 
   return [process.execPath, '--disable-warning=ExperimentalWarning', join(top, path), ...args]
 }
 
+/** Before the argv of what is started in the background: it ends with whoever started it, however that ends. */
+export const DIE_WITH_US = ['setpriv', '--pdeathsig', 'KILL'] as const
+
 /** The version of this checkout. */
 export function ownVersion(): string {
   const manifest: unknown = JSON.parse(readFileSync(join(top, 'package.json'), 'utf8'))

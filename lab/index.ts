@@ -1,4 +1,4 @@
-export { busyNodeProgram, nodeEnvironment, nodeProgram } from './checkout.ts'
+export { busyNodeProgram, DIE_WITH_US, nodeEnvironment, nodeProgram } from './checkout.ts'
 export { busyboxRootTar } from './busybox-image.ts'
 export { superviseDatabase, type SupervisedDatabase } from './database.ts'
 export { demonstrate, type DemoResult } from './demo.ts'

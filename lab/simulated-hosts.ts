@@ -6,7 +6,7 @@ import { formatIpv4, parseIpv4, PlatformError } from '@nubo/base'
 import { isApiError, type Client } from '@nubo/client'
 import { start, type RunningProgram } from '@nubo/runtime'
 import { z } from 'zod'
-import { busyNodeProgram } from './checkout.ts'
+import { busyNodeProgram, DIE_WITH_US } from './checkout.ts'
 
 /** As many as one process serves while a core is shared with servers; see `host-agent/simulated/`. */
 const HOSTS_PER_PROCESS = 1_250
@@ -18,8 +18,6 @@ const ZONES = 3
 const VTEP_FIRST = parseIpv4('198.18.0.1') ?? 0
 const STOP_GRACE_MS = 15_000
 const LABELS = { simulated: 'true' }
-/** However we end: thousands of hosts would go on dialling a cloud that is gone. */
-const DIE_WITH_US = ['setpriv', '--pdeathsig', 'KILL'] as const
 
 const status = z.object({
   asked: z.int(),
@@ -175,6 +173,7 @@ export class SimulatedHosts {
       mode: 0o600,
     })
     const program = start({
+      // However we end: thousands of hosts would go on dialling a cloud that is gone.
       argv: [...DIE_WITH_US, ...busyNodeProgram('host-agent/simulated/main.ts', file('config'))],
       logFile: file('log'),
     })
