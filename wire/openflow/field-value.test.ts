@@ -2,9 +2,10 @@ import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 
 import { OpenFlowEncodeError } from './errors.ts'
-import { formatFieldValue, parseFieldValue } from './field-value.ts'
+import { formatFieldValue, parseFieldValue, parseIpv4, parseMac } from './field-value.ts'
 import { FIELDS, fieldSpec, type FieldSpec } from './fields.ts'
 import type { FieldName, FieldValue } from './flow.ts'
+import { SeededRandom } from './testing/random-flow.ts'
 
 function spec(name: FieldName): FieldSpec {
   const found = fieldSpec(name)
@@ -114,4 +115,33 @@ suite('The table of fields', () => {
         assert.ok(at('ipProto') < at(name), name)
     }
   })
+})
+
+test('addresses are read by their form alone, and what has not that form is none', () => {
+  const random = new SeededRandom(7)
+  const agrees = (text: string): void => {
+    const octets = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text)?.slice(1).map(Number)
+    const isIpv4 = octets?.every((octet) => octet <= 255) === true
+    const ipv4 = isIpv4 ? octets.reduce((sum, octet) => sum * 256 + octet, 0) : undefined
+    assert.equal(parseIpv4(text), ipv4, text)
+    const isMac = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(text)
+    const mac = isMac ? Number(`0x${text.replaceAll(':', '')}`) : undefined
+    assert.equal(parseMac(text), mac, text)
+  }
+  const good = [
+    '10.0.0.1',
+    '255.255.255.255',
+    '001.02.3.0',
+    '0A:bC:de:F0:12:ff',
+    'ff:ff:ff:ff:ff:ff',
+  ]
+  const others = ['', '.', '1.2.3', '1.2.3.4.', '.1.2.3', '1..2.3', '256.0.0.1', '0001.2.3.4']
+  for (const text of [...good, ...others]) agrees(text)
+  const letters = [...'0129afgAFG/:.@`[{ -١'] // beside the digits and letters that count, and one digit of another script
+  for (let round = 0; round < 5_000; round++) {
+    const from = random.pick(good)
+    const at = random.below(from.length)
+    const cut = random.below(3)
+    agrees(from.slice(0, at) + random.pick(letters) + from.slice(at + cut))
+  }
 })

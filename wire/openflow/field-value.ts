@@ -139,8 +139,8 @@ function flagBit(spec: FieldSpec, names: readonly string[], flag: string, text: 
 }
 
 function parseConstant(spec: FieldSpec, text: string): bigint | undefined {
-  if (spec.text === 'ipv4') return parseIpv4(text)
-  if (spec.text === 'mac') return parseMac(text)
+  if (spec.text === 'ipv4') return bigintOf(parseIpv4(text))
+  if (spec.text === 'mac') return bigintOf(parseMac(text))
   if (spec.text === 'port') {
     const port = parsePort(text)
     if (port !== undefined) return BigInt(spec.bits === 32 ? port : port & 0xffff)
@@ -156,24 +156,68 @@ function parseMask(spec: FieldSpec, text: string): bigint | undefined {
   return parseConstant(spec, text)
 }
 
+function bigintOf(value: number | undefined): bigint | undefined {
+  return value === undefined ? undefined : BigInt(value)
+}
+
 function parseInteger(text: string): bigint | undefined {
   return /^(0x[0-9a-f]{1,16}|\d{1,20})$/i.test(text) ? BigInt(text) : undefined
 }
 
-function parseIpv4(text: string): bigint | undefined {
-  const octets = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text)
-  if (octets === null) return undefined
+const DOT = '.'.charCodeAt(0)
+const COLON = ':'.charCodeAt(0)
+const ZERO = '0'.charCodeAt(0)
+const SMALL_A = 'a'.charCodeAt(0)
+/** What a letter in upper case lacks to be one in lower case. */
+const LOWER_CASE = 0x20
+const MAC_CHARACTERS = 17
+
+/** Four groups of one to three digits. Character by character, since keys of flows ask for it all the time. */
+export function parseIpv4(text: string): number | undefined {
   let value = 0
-  for (const octet of octets.slice(1)) {
-    if (Number(octet) > 255) return undefined
-    value = value * 256 + Number(octet)
+  let octet = 0
+  let digits = 0
+  let dots = 0
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at)
+    if (code === DOT && digits > 0) {
+      value = value * 256 + octet
+      octet = 0
+      digits = 0
+      dots += 1
+      continue
+    }
+    const digit = code - ZERO
+    if (digit < 0 || digit > 9 || digits === 3) return undefined
+    octet = octet * 10 + digit
+    if (octet > 255) return undefined
+    digits += 1
   }
-  return BigInt(value)
+  return dots === 3 && digits > 0 ? value * 256 + octet : undefined
 }
 
-function parseMac(text: string): bigint | undefined {
-  if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(text)) return undefined
-  return BigInt(`0x${text.replaceAll(':', '')}`)
+/** Six groups of two digits, in either case. */
+export function parseMac(text: string): number | undefined {
+  if (text.length !== MAC_CHARACTERS) return undefined
+  let value = 0
+  for (let at = 0; at < MAC_CHARACTERS; at++) {
+    const code = text.charCodeAt(at)
+    if (at % 3 === 2) {
+      if (code !== COLON) return undefined
+      continue
+    }
+    const digit = hexDigit(code)
+    if (digit === undefined) return undefined
+    value = value * 16 + digit
+  }
+  return value
+}
+
+function hexDigit(code: number): number | undefined {
+  const decimal = code - ZERO
+  if (decimal >= 0 && decimal <= 9) return decimal
+  const letter = (code | LOWER_CASE) - SMALL_A
+  return letter >= 0 && letter <= 5 ? letter + 10 : undefined
 }
 
 /** `%#x` of C, which ovs-ofctl uses: zero has no prefix. */

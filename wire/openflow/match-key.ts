@@ -1,3 +1,4 @@
+import { parseIpv4, parseMac } from './field-value.ts'
 import { FIELDS, fieldSpec, type FieldSpec } from './fields.ts'
 import type { FieldValue, Match } from './flow.ts'
 import { canonicalMatch } from './match.ts'
@@ -119,54 +120,6 @@ function isWithin(value: number, min: number, max: number): boolean {
 }
 
 function plainText(spec: FieldSpec, text: string): number | undefined {
-  if (spec.text === 'ipv4') return plainIpv4(text)
-  return spec.text === 'mac' ? plainMac(text) : undefined
-}
-
-const DOT = '.'.charCodeAt(0)
-const COLON = ':'.charCodeAt(0)
-const ZERO = '0'.charCodeAt(0)
-const SMALL_A = 'a'.charCodeAt(0)
-
-/** Four groups of one to three digits. */
-function plainIpv4(text: string): number | undefined {
-  let value = 0
-  let octet = 0
-  let digits = 0
-  let dots = 0
-  for (let at = 0; at < text.length; at++) {
-    const code = text.charCodeAt(at)
-    if (code === DOT && digits > 0) {
-      value = value * 256 + octet
-      octet = 0
-      digits = 0
-      dots += 1
-      continue
-    }
-    const digit = code - ZERO
-    if (digit < 0 || digit > 9 || digits === 3) return undefined
-    octet = octet * 10 + digit
-    if (octet > 255) return undefined
-    digits += 1
-  }
-  return dots === 3 && digits > 0 ? value * 256 + octet : undefined
-}
-
-const MAC_CHARACTERS = 17
-
-/** Six groups of two digits, in lower case. */
-function plainMac(text: string): number | undefined {
-  if (text.length !== MAC_CHARACTERS) return undefined
-  let value = 0
-  for (let at = 0; at < MAC_CHARACTERS; at++) {
-    const code = text.charCodeAt(at)
-    if (at % 3 === 2) {
-      if (code !== COLON) return undefined
-      continue
-    }
-    const digit = code < SMALL_A ? code - ZERO : code - SMALL_A + 10
-    if (digit < 0 || digit > 15 || (code < SMALL_A && digit > 9)) return undefined
-    value = value * 16 + digit
-  }
-  return value
+  if (spec.text === 'ipv4') return parseIpv4(text)
+  return spec.text === 'mac' ? parseMac(text) : undefined
 }
