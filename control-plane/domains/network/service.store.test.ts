@@ -1,7 +1,7 @@
 // Proves that where a world is behind the tables, the tables decide, and the error says what is so.
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
-import { newId, isPlatformError } from '@nubo/base'
+import { newId, isPlatformError, type Random } from '@nubo/base'
 import { silentLog, systemClock, systemRandom } from '@nubo/runtime'
 import { openTestDatabase } from '../../../tests/support/database.ts'
 import {
@@ -27,7 +27,7 @@ const caller = {
   project: projectId ?? undefined,
 }
 
-async function openNetwork(context: TestContext) {
+async function openNetwork(context: TestContext, random: Random = systemRandom) {
   const { database } = await openTestDatabase<Tables>(context)
   const world = new World(systemClock)
   const deps = { database, clock: systemClock, log: silentLog, world }
@@ -51,7 +51,7 @@ async function openNetwork(context: TestContext) {
   context.after(() => feed.stop())
   await feed.start()
   const recorder = createRecorder({ ...deps, feed })
-  const service = createNetworkService({ ...deps, recorder, random: systemRandom })
+  const service = createNetworkService({ ...deps, recorder, random })
   return { world, service, recorder }
 }
 
@@ -62,6 +62,18 @@ test('binding a port to a host that was removed a moment ago says that there is 
     service.bindPortToInterface(caller, 'port-2', { host: 'h1', interfaceName: 'tap0' }),
     (error) => isPlatformError(error, 'NOT_FOUND') && error.details['kind'] === 'host',
   )
+})
+
+test('of two networks that draw one identifier at once, one draws again', async (t) => {
+  const draws = [0.5, 0.5, 0.25]
+  const { service } = await openNetwork(t, {
+    ...systemRandom,
+    fraction: () => draws.shift() ?? 0.75,
+  })
+  const made = await Promise.all(
+    ['one', 'two'].map((name) => service.createNetwork(caller, { name, cidr: '10.0.0.0/16' })),
+  )
+  assert.equal(new Set(made.map(({ vni }) => vni)).size, 2)
 })
 
 test('of two ports that are bound to one interface at once, one is', async (t) => {

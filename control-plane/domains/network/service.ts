@@ -8,6 +8,7 @@ import {
   type ProjectId,
   type Random,
 } from '@nubo/base'
+import { violatedConstraint } from '@nubo/runtime'
 import type {
   HostRow,
   NetworkRow,
@@ -184,9 +185,10 @@ type Finders = {
 
 const VNI_MAX = 2 ** 24 - 1
 const VNI_ATTEMPTS_MAX = 64
+const VNI_RACES_MAX = 8
 
 function networkWrites({ world, recorder, clock, random }: NetworkDeps, { findNetwork }: Finders) {
-  /** Random, so that a VNI of a network that went is not given again soon; the unique constraint decides races. */
+  /** Random, so that a VNI of a network that went is not given again soon. */
   function drawVni(): number {
     const used = new Set([...world.network.values()].map((row) => row.vni))
     for (let attempt = 0; attempt < VNI_ATTEMPTS_MAX; attempt++) {
@@ -209,19 +211,25 @@ function networkWrites({ world, recorder, clock, random }: NetworkDeps, { findNe
       const mtus = [...world.host.values()].flatMap((host) =>
         host.underlayMtuBytes === null ? [] : [host.underlayMtuBytes],
       )
-      const row: NetworkRow = {
-        id: newId(clock, random),
-        projectId: projectOf(caller),
-        name: asked.name,
-        cidr: asked.cidr,
-        vni: drawVni(),
-        mtuBytes: guestMtuBytes(mtus),
-        createdAtMs: clock.nowMs(),
+      for (let attempt = 1; ; attempt++) {
+        const row: NetworkRow = {
+          id: newId(clock, random),
+          projectId: projectOf(caller),
+          name: asked.name,
+          cidr: asked.cidr,
+          vni: drawVni(),
+          mtuBytes: guestMtuBytes(mtus),
+          createdAtMs: clock.nowMs(),
+        }
+        try {
+          await recorder.write((tx, touched) => insertNetwork(tx, touched, row))
+          return row
+        } catch (error) {
+          // Somebody else drew the same one, and our world does not know it yet.
+          if (violatedConstraint(error) === 'network_vni' && attempt < VNI_RACES_MAX) continue
+          return nameTaken('network', asked.name)(error)
+        }
       }
-      await recorder
-        .write((tx, touched) => insertNetwork(tx, touched, row))
-        .catch(nameTaken('network', asked.name))
-      return row
     },
 
     removeNetwork: async (caller: Caller, nameOrId: string): Promise<NetworkRow> => {
