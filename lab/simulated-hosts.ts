@@ -9,7 +9,7 @@ import { z } from 'zod'
 import { busyNodeProgram, DIE_WITH_US } from './checkout.ts'
 
 /** As many as one process serves while a core is shared with servers; see `host-agent/simulated/`. */
-const HOSTS_PER_PROCESS = 1_250
+const HOSTS_PER_PROCESS = 250
 export const SIMULATED_HOSTS_MAX = 10_000
 const CALLS_AT_ONCE = 16
 const HOSTS_PER_RACK = 40

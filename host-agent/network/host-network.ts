@@ -269,7 +269,8 @@ export class HostNetwork {
       this.#tellNeighbours(ports),
     ])
     this.#flowsAreOn(keys)
-    this.#detachUnwanted(signal)
+    if (keys.some((key) => this.#table.get(key.slice('port/'.length)) !== undefined))
+      this.#detachUnwanted(signal)
   }
 
   async #compare(signal: AbortSignal): Promise<void> {

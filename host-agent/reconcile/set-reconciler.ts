@@ -144,7 +144,9 @@ export class SetReconciler {
           break
         }
         case 'network':
-          this.wakeAll()
+          for (const { id: setId, portIds } of store.sets.values())
+            if (portIds.some((portId) => store.ports.get(portId)?.networkId === id))
+              this.wake(setId)
           break
       }
     }

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { Clock, ErrorCode } from '@nubo/base'
 import type { FoundReason, WantedSet } from '@nubo/contracts/host'
 import type { Log } from '@nubo/runtime/process'
@@ -34,6 +35,8 @@ const ATTACH_TIMEOUT_MS = 10_000
 const STOP_EXTRA_MS = 30_000
 const PROBE_EXTRA_MS = 5_000
 const FAILED_PASS_PAUSE_MS = 1_000
+/** Should a wake ever be lost. */
+const DECIDE_ANEW_MS = 60_000
 /** Of a set that is here and was never wanted in this life of the agent: it may run elsewhere by now. */
 const UNKNOWN_SET = { recovery: 'elsewhere' } as const
 
@@ -112,9 +115,13 @@ export class SetWorker {
     return this.#version
   }
 
-  /** Takes what a list of the whole engine said, unless something has happened since the list was begun. */
+  /**
+   * Takes what a list of the whole engine said, unless something has happened since the list was begun. It wakes nobody if
+   * it says what is known.
+   */
   listed(found: FoundSet | null, version: number): void {
     if (this.#isBusy || version !== this.#version) return
+    if (this.#found !== undefined && isDeepStrictEqual(this.#found, found)) return
     this.#found = found
     this.#wakeup.wake()
   }
@@ -158,9 +165,8 @@ export class SetWorker {
   }
 
   #waitMs(plan: SetPlan): number {
-    return plan.wakeAtMs === null
-      ? Infinity
-      : Math.max(0, plan.wakeAtMs - this.#needs.clock.monotonicMs())
+    if (plan.wakeAtMs === null) return DECIDE_ANEW_MS
+    return Math.min(DECIDE_ANEW_MS, Math.max(0, plan.wakeAtMs - this.#needs.clock.monotonicMs()))
   }
 
   // ---- look and decide ----
