@@ -383,15 +383,11 @@ describe('the listener', () => {
     assert.equal(live.closed, undefined)
   })
 
-  test('refuses more idle connections than it has room for, and goes on serving', async (context) => {
+  test('lets more idle connections than it has room for wait, and goes on serving', async (context) => {
     const server = await startServer(context)
     const identity = await joinAgent(server, 'h1')
     const live = await connectAgent(server, identity)
     const idle = await Promise.all(Array.from({ length: 600 }, () => dialTcp(server)))
-    for (const socket of idle) socket.resume()
-    await waitUntil(
-      () => idle.filter((socket) => socket.readableEnded || socket.destroyed).length >= 80,
-    )
     live.send({ type: 'heartbeat', sequence: 3 })
     await waitUntil(() => live.sessionMessages().at(-1)?.type === 'heartbeat-answer')
     for (const socket of idle) socket.destroy()

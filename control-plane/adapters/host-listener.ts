@@ -1,6 +1,5 @@
 import type { IncomingMessage } from 'node:http'
 import { createServer, type Server } from 'node:https'
-import type { Duplex } from 'node:stream'
 import { TLSSocket } from 'node:tls'
 import {
   isPlatformError,
@@ -21,6 +20,7 @@ import { WebSocketServer } from 'ws'
 import type { HostRefusal } from '../domains/audit/index.ts'
 import type { CertificateAuthority } from '../domains/fleet/index.ts'
 import type { HostIdentity, HostSessions } from '../host-sessions/index.ts'
+import { Admission } from './admission.ts'
 import { SERVER_CERTIFICATE_VALIDITY_MS } from './certificates.ts'
 import { createCallAnswerer, type HostCalls } from './host-listener-calls.ts'
 import { refuseUpgrade } from './stream-upgrade.ts'
@@ -28,12 +28,6 @@ import { webSocketChannel, webSocketStream } from './web-socket.ts'
 
 /** Against peers that are slow, many or hostile. */
 const CONNECTIONS_MAX = 10_000
-/**
- * Connections that have not become a session or a stream; more are refused, while those that serve go on. When thousands
- * of hosts come at once, each of so many waits for the handshakes of all the others: at 100 of them a second this many
- * are through long before their peers give up, and what would be given up half-way is refused while it costs nothing.
- */
-const IDLE_CONNECTIONS_MAX = 128
 const HANDSHAKE_TIMEOUT_MS = 5_000
 const HEADERS_TIMEOUT_MS = 5_000
 const REQUEST_TIMEOUT_MS = 15_000
@@ -63,7 +57,7 @@ export interface HostListenerDeps {
  */
 export class HostListener {
   readonly #deps: HostListenerDeps
-  readonly #connections = new Connections()
+  #admission: Admission | undefined
   #server: Server | undefined
   #renewal: Timer | undefined
 
@@ -76,6 +70,8 @@ export class HostListener {
     const server = createServer({
       ...(await newSecureContext(this.#deps)),
       requestCert: true,
+      // Nothing is read before a connection is admitted.
+      pauseOnConnect: true,
       // Judged per path, since joining hosts have no certificate yet.
       rejectUnauthorized: false,
       handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
@@ -87,13 +83,14 @@ export class HostListener {
     })
     this.#server = server
     server.maxConnections = CONNECTIONS_MAX
-    server.on('connection', (socket) => this.#connections.add(socket))
     server.on('tlsClientError', (error, socket) => {
       const peer = socket.remoteAddress
       this.#deps.log.debug('a TLS handshake failed', { reason: error.message, peer })
       socket.destroy()
     })
-    serve(this.#deps, server, this.#connections)
+    const admission = admitInTurn(server, this.#deps.clock)
+    this.#admission = admission
+    serve(this.#deps, server, admission)
     await listen(server, this.#deps)
     this.#renewLater()
     const address = server.address()
@@ -107,7 +104,7 @@ export class HostListener {
     const server = this.#server
     if (server === undefined) return
     const closed = new Promise<void>((resolve) => server.close(() => resolve()))
-    this.#connections.destroyAll()
+    this.#admission?.destroyAll()
     await closed
   }
 
@@ -139,7 +136,18 @@ async function newSecureContext(deps: HostListenerDeps) {
   } as const
 }
 
-function serve(deps: HostListenerDeps, server: Server, connections: Connections): void {
+/** TLS begins when a connection is admitted, and not when it comes. */
+function admitInTurn(server: Server, clock: Clock): Admission {
+  const begin = server.listeners('connection')
+  server.removeAllListeners('connection')
+  const admission = new Admission(clock, (socket) => {
+    for (const listener of begin) listener.call(server, socket)
+  })
+  server.on('connection', (socket) => admission.add(socket))
+  return admission
+}
+
+function serve(deps: HostListenerDeps, server: Server, admission: Admission): void {
   const answer = createCallAnswerer({ ...deps, caPem: deps.certificates.caPem })
   server.on('request', (request, response) => {
     void answer(request, response, {
@@ -158,7 +166,7 @@ function serve(deps: HostListenerDeps, server: Server, connections: Connections)
         const contract = contractOfSessionPath(request.url)
         if (contract !== undefined) {
           sessionSockets.handleUpgrade(request, socket, head, (webSocket) => {
-            connections.countServing(socket)
+            admission.countServing(socket)
             deps.sessions.accept(webSocketChannel(webSocket, { clock, log }), identity, contract)
           })
           return
@@ -174,7 +182,7 @@ function serve(deps: HostListenerDeps, server: Server, connections: Connections)
           return refuseUpgrade(socket, '404 Not Found')
         }
         streamSockets.handleUpgrade(request, socket, head, (webSocket) => {
-          connections.countServing(socket)
+          admission.countServing(socket)
           attach(webSocketStream(webSocket, { clock, log }))
         })
       },
@@ -279,29 +287,4 @@ async function listen(server: Server, { bind, log }: HostListenerDeps): Promise<
     server.listen(bind.port, bind.host, () => resolve())
   })
   server.on('error', (error) => log.warn('the host contract listener had an error', { error }))
-}
-
-/** All connections from their first packet on. Those that serve a session or a stream leave room for idle ones. */
-class Connections {
-  readonly #open = new Set<Duplex>()
-  #serving = 0
-
-  add(socket: Duplex): void {
-    socket.on('error', () => socket.destroy())
-    if (this.#open.size - this.#serving >= IDLE_CONNECTIONS_MAX) {
-      socket.destroy()
-      return
-    }
-    this.#open.add(socket)
-    socket.once('close', () => this.#open.delete(socket))
-  }
-
-  countServing(socket: Duplex): void {
-    this.#serving++
-    socket.once('close', () => this.#serving--)
-  }
-
-  destroyAll(): void {
-    for (const socket of this.#open) socket.destroy()
-  }
 }

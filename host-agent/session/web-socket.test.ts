@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { after, test } from 'node:test'
+import { Worker } from 'node:worker_threads'
 import { systemClock } from '@nubo/runtime/process'
 import type { WebSocket } from 'ws'
 import { joinRegion } from '../join/join.ts'
@@ -54,6 +57,28 @@ function listener() {
     },
   }
 }
+
+test('a machine that does not even answer at TCP is given up before one that is busy', async () => {
+  // One that never accepts, and whose kernel has no room for another connection to wait.
+  const deaf = new Worker(
+    `const { parentPort } = require('node:worker_threads')
+     const server = require('node:net').createServer().listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => {
+       parentPort.postMessage(server.address().port)
+       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)
+     })`,
+    { eval: true },
+  )
+  const [port] = await once(deaf, 'message')
+  const fill = Array.from({ length: 4 }, () => connect({ port, host: '127.0.0.1' }))
+  for (const socket of fill) socket.on('error', () => undefined)
+  await once(fill[0] ?? deaf, 'connect')
+  const outcome = connector.connect(`127.0.0.1:${port}`, listener().handlers, never, [2])
+  await assert.rejects(outcome, ({ cause }: Error) =>
+    /no TCP connection within 4000 ms/.test(String(cause)),
+  )
+  for (const socket of fill) socket.destroy()
+  await deaf.terminate()
+})
 
 test('texts go both ways over mTLS, and the end is told once with its reason', async () => {
   const accepted = Promise.withResolvers<WebSocket>()

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import { createSecureContext, type SecureContext } from 'node:tls'
 import {
   HOST_MESSAGE_BYTES_MAX,
@@ -12,8 +13,10 @@ import type { Identity } from '../join/identity.ts'
 import type { StreamDialer } from '../streams/stream-socket.ts'
 import type { ServerConnector } from './channel.ts'
 
-/** Until TLS and the upgrade are through. */
-const HANDSHAKE_TIMEOUT_MS = 5_000
+/** A machine that is dead is told from one that is busy: the kernel of the latter answers. */
+const TCP_TIMEOUT_MS = 4_000
+/** Until TLS and the upgrade are through: a server to which thousands come at once lets them wait in turn. */
+const HANDSHAKE_TIMEOUT_MS = 10_000
 /** A peer that has not said goodbye by then is cut off. */
 const CLOSE_TIMEOUT_MS = 2_000
 const HTTP_NOT_FOUND = 404
@@ -165,11 +168,25 @@ function open(options: {
     maxPayload: options.bytesMax,
     handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
     followRedirects: false,
+    finishRequest: (request) => {
+      request.once('socket', (tcp) => endUnlessConnected(tcp))
+      request.end()
+    },
   }
   const socket = new WebSocket(`wss://${options.server}${options.path}`, connectOptions)
   // Errors come with a close, which is what everybody listens to; without a listener they would end the process.
   socket.on('error', () => undefined)
   return socket
+}
+
+function endUnlessConnected(tcp: Socket): void {
+  const timer = setTimeout(
+    () => tcp.destroy(new Error(`no TCP connection within ${TCP_TIMEOUT_MS} ms`)),
+    TCP_TIMEOUT_MS,
+  )
+  const clear = (): void => clearTimeout(timer)
+  tcp.once('connect', clear)
+  tcp.once('close', clear)
 }
 
 async function opened(socket: WebSocket, server: string, signal: AbortSignal): Promise<void> {
