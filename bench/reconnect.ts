@@ -1,8 +1,11 @@
 /**
  * Both servers are killed at once under thousands of connected hosts and started again: how long until every host is
  * served (its session is recorded and it has its wanted state), and what the event loops of the servers went through.
- * Real WebSockets with mutual TLS; hosts, servers and PostgreSQL share the machine.
+ * Real WebSockets with mutual TLS; hosts, servers and PostgreSQL share the machine, and the hosts, which would be machines
+ * of their own, leave it to the others where both want it.
  */
+import { existsSync, writeFileSync } from 'node:fs'
+import { setPriority } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Verdict } from './measure.ts'
 import { residentBytes } from './process-usage.ts'
@@ -13,10 +16,12 @@ const SERVED_GOAL_S = 30
 const SERVED_TIMEOUT_MS = 120_000
 const LOOP_DELAY_GOAL_MS = 100
 const POLL_MS = 50
+const HOSTS_NICE = 5
 
 export async function reconnect(signal: AbortSignal): Promise<Verdict[]> {
   const stage = await SimulatedStage.start({ hosts: HOSTS, signal })
   try {
+    for (const pid of stage.hosts.pids) lowerPriority(pid)
     return await storm(stage, { hosts: HOSTS, signal })
   } finally {
     await stage.close()
@@ -73,6 +78,13 @@ export async function storm(
       value: residentBytes(pid) / 1e6,
     })),
   ]
+}
+
+/** Where the kernel groups processes by session, the group is what counts. */
+function lowerPriority(pid: number): void {
+  setPriority(pid, HOSTS_NICE)
+  const group = `/proc/${pid}/autogroup`
+  if (existsSync(group)) writeFileSync(group, String(HOSTS_NICE))
 }
 
 interface Delays {

@@ -8,8 +8,11 @@ import { start, type RunningProgram } from '@nubo/runtime'
 import { z } from 'zod'
 import { busyNodeProgram, DIE_WITH_US } from './checkout.ts'
 
+/** One process pauses all of its hosts at once to collect garbage; many ask the servers for more joins at once than they take. */
+const HOSTS_PER_PROCESS_MIN = 250
+const PROCESSES = 4
 /** As many as one process serves while a core is shared with servers; see `host-agent/simulated/`. */
-const HOSTS_PER_PROCESS = 250
+const HOSTS_PER_PROCESS_MAX = 1_250
 export const SIMULATED_HOSTS_MAX = 10_000
 const CALLS_AT_ONCE = 16
 const HOSTS_PER_RACK = 40
@@ -68,8 +71,9 @@ export class SimulatedHosts {
     const hosts = new SimulatedHosts(options.client, names)
     try {
       const tokens = await hosts.#invite(options)
-      for (let from = 0; from < count; from += HOSTS_PER_PROCESS)
-        hosts.#startProcess({ from, tokens, setStartMs: options.setStartMs })
+      const size = processSize(count)
+      for (let from = 0; from < count; from += size)
+        hosts.#startProcess({ from, tokens: tokens.slice(from, from + size), ...options })
       return hosts
     } catch (error) {
       await hosts.stop()
@@ -160,11 +164,12 @@ export class SimulatedHosts {
     return tokens
   }
 
+  /** `from`: the number of the first of its hosts. */
   #startProcess(asked: { from: number; tokens: readonly string[]; setStartMs: number }): void {
     const { from, tokens, setStartMs } = asked
     const number = this.#processes.length + 1
     const file = (name: string): string => join(this.#folder, `${number}.${name}`)
-    const hosts = tokens.slice(from, from + HOSTS_PER_PROCESS).map((token, at) => ({
+    const hosts = tokens.map((token, at) => ({
       token,
       vtepAddress: formatIpv4(VTEP_FIRST + from + at),
     }))
@@ -179,6 +184,11 @@ export class SimulatedHosts {
     })
     this.#processes.push({ program, statusFile, logFile: file('log') })
   }
+}
+
+function processSize(count: number): number {
+  const even = Math.ceil(count / PROCESSES)
+  return Math.min(HOSTS_PER_PROCESS_MAX, Math.max(HOSTS_PER_PROCESS_MIN, even))
 }
 
 function readStatus(file: string): SimulatedStatus | undefined {
