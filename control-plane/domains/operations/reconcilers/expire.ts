@@ -4,7 +4,7 @@ import { changeOperations, deleteOperations } from '../store.ts'
 
 /** Ended operations are kept this long, and at most so many. */
 const RETENTION_MS = 7 * 86_400_000
-const ENDED_MAX = 20_000
+export const ENDED_MAX = 20_000
 const BATCH_MAX = 500
 
 /**
