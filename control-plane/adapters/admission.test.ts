@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { describe, test } from 'node:test'
 import { VirtualClock } from '@nubo/base'
@@ -13,7 +14,7 @@ import {
 
 function open() {
   const clock = new VirtualClock()
-  const admitted: Socket[] = []
+  const admitted: Duplex[] = []
   const admission = new Admission(clock, (socket) => admitted.push(socket))
   const come = (count: number): Socket[] =>
     Array.from({ length: count }, () => {

@@ -1,4 +1,3 @@
-import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Clock, Timer } from '@nubo/base'
 
@@ -12,7 +11,7 @@ export const WAITING_MAX = 2_048
 export const WAIT_MAX_MS = 7_000
 
 interface Waiting {
-  readonly socket: Socket
+  readonly socket: Duplex
   readonly sinceMs: number
 }
 
@@ -23,7 +22,7 @@ interface Waiting {
  */
 export class Admission {
   readonly #clock: Clock
-  readonly #admit: (socket: Socket) => void
+  readonly #admit: (socket: Duplex) => void
   readonly #open = new Set<Duplex>()
   /** The one that came first is first. They are not read from, so one whose peer has gone waits with the others. */
   readonly #waiting: Waiting[] = []
@@ -34,13 +33,13 @@ export class Admission {
   #isNextDue = false
 
   /** `admit` gets each socket as it came, which means paused. */
-  constructor(clock: Clock, admit: (socket: Socket) => void) {
+  constructor(clock: Clock, admit: (socket: Duplex) => void) {
     this.#clock = clock
     this.#admit = admit
   }
 
   /** Lets a paused socket in, now or later, or ends it. */
-  add(socket: Socket): void {
+  add(socket: Duplex): void {
     socket.on('error', () => socket.destroy())
     if (this.#waiting.length === 0 && this.#hasRoom()) return this.#letIn(socket)
     if (this.#waiting.length >= WAITING_MAX) {
@@ -70,7 +69,7 @@ export class Admission {
     return idle < IDLE_CONNECTIONS_MAX && this.#begun < BEGUN_PER_TURN_MAX
   }
 
-  #letIn(socket: Socket): void {
+  #letIn(socket: Duplex): void {
     this.#open.add(socket)
     socket.once('close', () => {
       this.#open.delete(socket)
