@@ -341,6 +341,48 @@ test('a device that one port gives back is the next one’s at once', async () =
   await rig.stop()
 })
 
+test('a port that is wanted again while it leaves comes back', async () => {
+  const rig = make()
+  const port = testPort(5, { on: 'interface', interfaceName: 'veth5' })
+  rig.want([testNetwork(), port])
+  await rig.clock.advance(0)
+  const left = Promise.withResolvers<void>()
+  const detach = rig.driver.detach.bind(rig.driver)
+  rig.driver.detach = async (portId) => {
+    await left.promise
+    await detach(portId)
+  }
+  rig.want([], [`port/${port.id}`])
+  await rig.clock.advance(0)
+  rig.want([port])
+  await rig.clock.advance(0)
+  left.resolve()
+  await rig.clock.advance(1_000)
+  assert.deepEqual([...rig.driver.attached().keys()], [port.id])
+  await rig.stop()
+})
+
+test('a port that comes to the switch when nobody wants it any more leaves it again', async () => {
+  const rig = make()
+  const items = testSetWithPort(1)
+  rig.want(items)
+  await rig.clock.advance(0)
+  const placed = rig.driver.attach.bind(rig.driver)
+  const begun = Promise.withResolvers<void>()
+  rig.driver.attach = async (wanted) => {
+    await begun.promise
+    await placed(wanted)
+  }
+  const attaching = rig.network.attachPorts(set)
+  rig.want([], [`set/${set.id}`, `port/${testId('port', 1)}`])
+  await rig.clock.advance(1_000)
+  begun.resolve()
+  await attaching
+  await rig.clock.advance(1_000)
+  assert.deepEqual([...rig.driver.attached().keys()], [])
+  await rig.stop()
+})
+
 test('a bridge that is gone is made anew', async () => {
   const rig = make()
   rig.want(testSetWithPort(1))

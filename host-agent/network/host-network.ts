@@ -16,7 +16,7 @@ import { logged } from '../logged.ts'
 import type { Disk } from '../wanted/disk.ts'
 import type { WantedStore } from '../wanted/wanted-store.ts'
 import { PortTable } from './port-table.ts'
-import { compileWanted } from './slice-change.ts'
+import { allKeys, compileWanted } from './slice-change.ts'
 import { Wakeup } from './wakeup.ts'
 
 const RETRY_MIN_MS = 100
@@ -124,7 +124,12 @@ export class HostNetwork {
         // The next tries fail, until it is back or has been prepared anew.
         this.#compareAgain()
       }),
-      events.onPortChange(({ portId }) => this.#tellOwner(portId)),
+      events.onPortChange(({ portId }) => {
+        this.#tellOwner(portId)
+        // One that is nobody's by now: it was being attached when it stopped being wanted.
+        const isKnown = this.#table.get(portId) !== undefined
+        if (!isKnown && this.#needs.store.revision !== null) this.#detachUnwanted(signal)
+      }),
     ]
     let failures = 0
     while (!signal.aborted) {
@@ -401,9 +406,9 @@ export class HostNetwork {
     }
     this.#leaving.delete(portId)
     if (signal.aborted) return
-    // Another port may have waited for the device.
+    // Another port may have waited for the device, or this one is wanted again.
     const next = this.#table.ownerOf(name)
-    if (next !== undefined && next !== portId) {
+    if (next !== undefined && isLocalPort(this.#needs.store.ports.get(next))) {
       this.#pending.add(`port/${next}`)
       this.#wakeup.wake()
     }
@@ -477,11 +482,6 @@ function nextRound({ disk, log }: HostNetworkNeeds): number {
     log.error('the round of flows could not be recorded', { round, ...logged(error) })
   }
   return round
-}
-
-function* allKeys(store: WantedStore): Iterable<string> {
-  for (const id of store.networks.keys()) yield `network/${id}`
-  for (const id of store.ports.keys()) yield `port/${id}`
 }
 
 function isLocalPort(port: WantedPort | undefined): boolean {

@@ -200,3 +200,9 @@ function networkOfSubnet(draft: Draft, subnetId: string): string | undefined {
     if (network.subnets.some((subnet) => subnet.subnetId === subnetId)) return networkId
   return undefined
 }
+
+/** Of all items that a slice is made of. */
+export function* allKeys(store: WantedNetworks): Iterable<string> {
+  for (const id of store.networks.keys()) yield `network/${id}`
+  for (const id of store.ports.keys()) yield `port/${id}`
+}
