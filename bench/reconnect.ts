@@ -17,11 +17,16 @@ const SERVED_TIMEOUT_MS = 120_000
 const LOOP_DELAY_GOAL_MS = 100
 const POLL_MS = 50
 const HOSTS_NICE = 5
+/** The kernel lets others than root write one each 100 ms. */
+const AUTOGROUP_PAUSE_MS = 150
 
 export async function reconnect(signal: AbortSignal): Promise<Verdict[]> {
   const stage = await SimulatedStage.start({ hosts: HOSTS, signal })
   try {
-    for (const pid of stage.hosts.pids) lowerPriority(pid)
+    for (const pid of stage.hosts.pids) {
+      lowerPriority(pid)
+      await sleep(AUTOGROUP_PAUSE_MS)
+    }
     return await storm(stage, { hosts: HOSTS, signal })
   } finally {
     await stage.close()

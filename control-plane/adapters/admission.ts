@@ -7,8 +7,11 @@ export const IDLE_CONNECTIONS_MAX = 64
 export const BEGUN_PER_TURN_MAX = 2
 /** More are refused. */
 export const WAITING_MAX = 2_048
-/** An agent waits for ten seconds; who is let in after this time has the rest of them for the handshake. */
-export const WAIT_MAX_MS = 7_000
+/**
+ * An agent waits for eight seconds, one of the release before for five; who is let in after this time has the rest for the
+ * handshake, and one that has given up would cost it in vain.
+ */
+export const WAIT_MAX_MS = 4_000
 
 interface Waiting {
   readonly socket: Duplex

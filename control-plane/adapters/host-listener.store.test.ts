@@ -383,6 +383,17 @@ describe('the listener', () => {
     assert.equal(live.closed, undefined)
   })
 
+  test('answers once and ends the connection, so that nobody keeps a place by asking', async (context) => {
+    const server = await startServer(context)
+    const socket = dialTls(server)
+    let text = ''
+    socket.on('data', (bytes: Buffer) => (text += bytes.toString()))
+    const request = 'GET /host/v1/ca HTTP/1.1\r\nHost: s1\r\n\r\n'
+    socket.write(request)
+    await waitUntil(() => socket.readableEnded || socket.destroyed)
+    assert.match(text, /^HTTP\/1\.1 200 [^]*\r\nconnection: close\r\n/i)
+  })
+
   test('lets more idle connections than it has room for wait, and goes on serving', async (context) => {
     const server = await startServer(context)
     const identity = await joinAgent(server, 'h1')

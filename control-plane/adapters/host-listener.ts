@@ -31,7 +31,6 @@ const CONNECTIONS_MAX = 10_000
 const HANDSHAKE_TIMEOUT_MS = 5_000
 const HEADERS_TIMEOUT_MS = 5_000
 const REQUEST_TIMEOUT_MS = 15_000
-const KEEP_ALIVE_TIMEOUT_MS = 2_000
 const HEADER_BYTES_MAX = 8_192
 
 export interface HostListenerDeps {
@@ -77,12 +76,13 @@ export class HostListener {
       handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
       headersTimeout: HEADERS_TIMEOUT_MS,
       requestTimeout: REQUEST_TIMEOUT_MS,
-      keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
       connectionsCheckingInterval: 1_000,
       maxHeaderSize: HEADER_BYTES_MAX,
     })
     this.#server = server
     server.maxConnections = CONNECTIONS_MAX
+    // Whoever asks again and again would keep its place for ever.
+    server.maxRequestsPerSocket = 1
     server.on('tlsClientError', (error, socket) => {
       const peer = socket.remoteAddress
       this.#deps.log.debug('a TLS handshake failed', { reason: error.message, peer })

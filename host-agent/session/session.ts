@@ -31,8 +31,8 @@ import type { FoundReports } from './found-reports.ts'
 
 /** Until a server has answered the hello. */
 const WELCOME_TIMEOUT_MS = 5_000
-/** Of the whole try; what it consists of has shorter ones. */
-const CONNECT_TIMEOUT_MS = 10_000
+/** Two servers that hang may cost two tries before the lease is over. */
+const CONNECT_TIMEOUT_MS = 8_000
 /** What could not be stored is asked for again after so long. */
 const NO_ROOM_RETRY_MS = 3_000
 /** News go out at once if the last report is this old; a report that follows a large one waits longer. */

@@ -15,8 +15,8 @@ import type { ServerConnector } from './channel.ts'
 
 /** A machine that is dead is told from one that is busy: the kernel of the latter answers. */
 const TCP_TIMEOUT_MS = 4_000
-/** Until TLS and the upgrade are through: a server to which thousands come at once lets them wait in turn. */
-const HANDSHAKE_TIMEOUT_MS = 10_000
+/** Without a word, until TLS and the upgrade are through: a server to which thousands come lets them wait in turn. */
+const HANDSHAKE_TIMEOUT_MS = 8_000
 /** A peer that has not said goodbye by then is cut off. */
 const CLOSE_TIMEOUT_MS = 2_000
 const HTTP_NOT_FOUND = 404
