@@ -4,7 +4,7 @@ import type { Clock, Timer } from '@nubo/base'
 /** Connections that have not become a session or a stream; more wait, while those that serve go on. */
 export const IDLE_CONNECTIONS_MAX = 64
 /** So many handshakes begin before everybody else has their turn again. */
-export const BEGUN_PER_TURN_MAX = 2
+export const BEGUN_PER_TURN_MAX = 4
 /** More are refused. */
 export const WAITING_MAX = 2_048
 /**
