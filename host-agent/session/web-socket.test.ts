@@ -58,7 +58,7 @@ function listener() {
   }
 }
 
-test('a machine that does not even answer at TCP is given up before one that is busy', async () => {
+test('a machine that does not even answer at TCP is given up before one that is busy', async (t) => {
   // One that never accepts, and whose kernel has no room for another connection to wait.
   const deaf = new Worker(
     `const { parentPort } = require('node:worker_threads')
@@ -68,16 +68,18 @@ test('a machine that does not even answer at TCP is given up before one that is 
      })`,
     { eval: true },
   )
+  t.after(() => deaf.terminate())
   const [port] = await once(deaf, 'message')
   const fill = Array.from({ length: 4 }, () => connect({ port, host: '127.0.0.1' }))
   for (const socket of fill) socket.on('error', () => undefined)
+  t.after(() => {
+    for (const socket of fill) socket.destroy()
+  })
   await once(fill[0] ?? deaf, 'connect')
   const outcome = connector.connect(`127.0.0.1:${port}`, listener().handlers, never, [2])
   await assert.rejects(outcome, ({ cause }: Error) =>
     /no TCP connection within 4000 ms/.test(String(cause)),
   )
-  for (const socket of fill) socket.destroy()
-  await deaf.terminate()
 })
 
 test('texts go both ways over mTLS, and the end is told once with its reason', async () => {
