@@ -50,6 +50,17 @@ describe('selectTests', () => {
     )
   })
 
+  it('begins what waits for minutes before the suites that compute', () => {
+    const selected = selectTests(
+      ['a/z.test.ts', 'a/s.store.test.ts', 'tests/system/cloud.test.ts', 'tests/system/a.test.ts'],
+      { suites: [], below: [] },
+    )
+    assert.deepEqual(
+      selected.map((file) => file.path),
+      ['a/z.test.ts', 'tests/system/cloud.test.ts', 'a/s.store.test.ts', 'tests/system/a.test.ts'],
+    )
+  })
+
   it('narrows to suites and to folders or files, and takes no folder for a prefix of another', () => {
     assert.deepEqual(selectTests(paths, { suites: ['system'], below: [] }), [
       { path: 'b/x.system.test.ts', suite: 'system' },
