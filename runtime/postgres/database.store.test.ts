@@ -1,4 +1,5 @@
-// Proves that a database which accepts connections but answers nothing is waited for only so long.
+// Proves that a database which accepts connections but answers nothing is waited for only so long, and that a lock which
+// somebody holds costs who waits for it no connections.
 import assert from 'node:assert/strict'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { join } from 'node:path'
@@ -78,4 +79,42 @@ test('statements and transactions on a frozen database fail in time, and work ag
   const held = await database.tryLead(1)
   assert.ok(held !== undefined)
   await held.release()
+})
+
+test('a lock that another process holds is looked at without new connections, and taken once it is free', async (context) => {
+  const { url } = await openTestDatabase(context)
+  const open = () => openDatabase<Record<never, never>>({ url, clock: systemClock, log: silentLog })
+  const [leader, follower] = [open(), open()]
+  context.after(() => Promise.all([leader.close(), follower.close()]))
+  await follower.listen('any', () => undefined)
+  const held = await leader.tryLead(1)
+  assert.ok(held !== undefined)
+  const countSessions = async (): Promise<number> => {
+    const { rows } = await sql<{ count: number }>`
+      select sessions::int8 as count from pg_stat_database where datname = current_database()
+    `.execute(leader.query)
+    return rows[0]?.count ?? assert.fail('the database counts no sessions')
+  }
+
+  const before = await countSessions()
+  for (let attempt = 0; attempt < 20; attempt++) assert.equal(await follower.tryLead(1), undefined)
+  assert.equal(await follower.tryLead(1, { shared: true }), undefined)
+  // Counted late by the database, so that sessions of before may be among them.
+  const more = (await countSessions()) - before
+  assert.ok(more < 5, `21 looks took ${more} connections`)
+
+  await held.release()
+  const taken = await follower.tryLead(1)
+  assert.ok(taken !== undefined)
+  assert.equal(await leader.tryLead(1), undefined, 'also where nothing listens')
+  await taken.release()
+  const together = [
+    await leader.tryLead(2, { shared: true }),
+    await follower.tryLead(2, { shared: true }),
+  ]
+  assert.equal(await follower.tryLead(2), undefined)
+  for (const one of together) {
+    assert.ok(one !== undefined)
+    await one.release()
+  }
 })

@@ -45,6 +45,8 @@ const STATEMENT_TIMEOUT_MS = 15_000
 /** A server that is frozen or cut off cannot end a statement: after this many times that, the client gives up by itself. */
 const ANSWER_TIMEOUT_FACTOR = 4 / 3
 const LISTEN_RETRY_MS = 500
+/** Whether a lock is free is asked ahead of each try; no answer by then is as good as yes. */
+const LOCK_LOOK_TIMEOUT_MS = 2_000
 
 /** Opens a pool. Does not connect yet: the first query does, and fails with DATABASE_UNAVAILABLE if nothing answers. */
 export function openDatabase<Tables>(options: DatabaseOptions): Database<Tables> {
@@ -80,8 +82,12 @@ export function openDatabase<Tables>(options: DatabaseOptions): Database<Tables>
     query,
     andCommit: AND_COMMIT,
     listen: (channel, onNotify) => listener.listen(channel, onNotify),
-    tryLead: (lockNumber, how) =>
-      tryLead(options.url, { lockNumber, shared: how?.shared === true, answerTimeoutMs, log }),
+    tryLead: async (lockNumber, how) => {
+      const shared = how?.shared === true
+      // Who waits for a lock asks again and again: a connection for each try costs both sides more than all else at rest.
+      if (await listener.seesHeld(lockNumber, shared)) return undefined
+      return tryLead(options.url, { lockNumber, shared, answerTimeoutMs, log })
+    },
     close: async () => {
       await listener.close()
       await query.destroy()
@@ -91,6 +97,8 @@ export function openDatabase<Tables>(options: DatabaseOptions): Database<Tables>
 
 interface Listener {
   listen(channel: string, onNotify: (payload: string) => void): Promise<void>
+  /** False also if it cannot tell. */
+  seesHeld(lockNumber: number, shared: boolean): Promise<boolean>
   close(): Promise<void>
 }
 
@@ -146,6 +154,17 @@ function createListener(deps: {
       handlers.set(channel, onNotify)
       if (client === undefined) await connect()
       else await client.query(`LISTEN ${client.escapeIdentifier(channel)}`)
+    },
+    seesHeld: async (lockNumber, shared) => {
+      // Taken and given back within the statement.
+      const attempt = shared ? 'pg_try_advisory_xact_lock_shared' : 'pg_try_advisory_xact_lock'
+      const look = {
+        text: `SELECT ${attempt}($1) AS free`,
+        values: [lockNumber],
+        query_timeout: LOCK_LOOK_TIMEOUT_MS, // pg takes it here, too; its types do not say so
+      }
+      const reply = await client?.query<{ free: boolean }>(look).catch(() => undefined)
+      return reply?.rows[0]?.free === false
     },
     close: async () => {
       closed = true

@@ -1,8 +1,8 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { every, type Clock } from '@nubo/base'
 
-/** Finer samples would cost a process at rest more than they tell. */
-const RESOLUTION_MS = 20
+/** Each sample wakes the process: at 20 ms that was 0.4 % of a core, a third of all that a server at rest took. */
+const RESOLUTION_MS = 50
 const WINDOW_MS = 60_000
 
 export interface LoopDelay {
