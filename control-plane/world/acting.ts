@@ -1,4 +1,13 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+import type { ManifestKind } from '@nubo/contracts'
+
+/** A step of an apply, which the leader carries out. */
+export interface ApplyStepAct {
+  readonly operationId: string
+  readonly manifestId: string
+  /** What of that which it touches belongs to the manifest from then on; null: nothing. */
+  readonly owns: ManifestKind | null
+}
 
 /** A call of the public API while it is handled, as the audit tells of it. */
 export interface CallAct {
@@ -14,6 +23,8 @@ export interface CallAct {
   readonly resourceKind: string
   /** What it named, by id or name; null if nothing. */
   readonly resource: string | null
+  /** Absent where somebody made the call. */
+  readonly step?: ApplyStepAct
 }
 
 /** The control plane itself: a reconciler. */

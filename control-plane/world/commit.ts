@@ -7,6 +7,7 @@ import {
 } from '@nubo/runtime'
 import { sql, type Transaction } from 'kysely'
 import { actNow, type Act } from './acting.ts'
+import { bindToApplies } from './apply-steps.ts'
 import { auditInsert, auditRows, isTold, type RowChange } from './audit.ts'
 import { jsonLines } from './json-lines.ts'
 import { quotaClauses, quotaError, UsageChanges, type Exceeded, type Usage } from './quota.ts'
@@ -167,6 +168,7 @@ function exceededOf(error: unknown): [Exceeded, ...Exceeded[]] | undefined {
 
 /** Undefined if there is nothing that the world should hear of. */
 async function append(tx: Tx, deps: CommitDeps, effects: Effects): Promise<number | undefined> {
+  await bindToApplies(tx, effects.byAct.values())
   const changes = await readTouched(tx, effects.rows)
   const audit = [...effects.byAct.values()].flatMap((own) => auditOf(deps, changes, own))
   const usage = effects.usage.entries()

@@ -37,6 +37,8 @@ interface Client {
   readonly process: SimulatedProcess | undefined
   readonly listeners: Map<string, (payload: string) => void>
   cutUntilMs: number
+  /** Lets go what hangs in the cut, once it is healed before its time: what was sent comes through then. */
+  readonly hanging: (() => void)[]
   /** Raised when all connections of this client break. */
   breaks: number
 }
@@ -110,7 +112,7 @@ export class SharedPglite {
 
   /** One server's view; without a process it is that of an observer, whom no fault touches. */
   connect<Tables>(process?: SimulatedProcess): Database<Tables> {
-    const client: Client = { process, listeners: new Map(), cutUntilMs: 0, breaks: 0 }
+    const client: Client = { process, listeners: new Map(), cutUntilMs: 0, hanging: [], breaks: 0 }
     this.#clients.add(client)
     process?.onDeath(() => {
       this.#clients.delete(client)
@@ -186,6 +188,7 @@ export class SharedPglite {
   heal(): void {
     for (const client of this.#clients) {
       client.cutUntilMs = 0
+      for (const goOn of client.hanging.splice(0)) goOn()
       this.#reconnectListener(client)
     }
     this.#fullUntilMs = 0
@@ -344,7 +347,10 @@ export class SharedPglite {
     }
     if (!this.#isCut(session.client)) return
     const cutMs = session.client.cutUntilMs - this.#base.monotonicMs()
-    await this.#after(Math.min(cutMs, ANSWER_TIMEOUT_MS))
+    await Promise.race([
+      this.#after(Math.min(cutMs, ANSWER_TIMEOUT_MS)),
+      new Promise<void>((resolve) => session.client.hanging.push(resolve)),
+    ])
     if (this.#isCut(session.client)) throw new Error('Query read timeout')
   }
 

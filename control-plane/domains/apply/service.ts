@@ -28,7 +28,7 @@ import {
 } from '../operations/index.ts'
 import { digestOf, makePlan, type MadePlan, type PlanAsked } from './plan.ts'
 import { APPLY, skippedSteps } from './steps.ts'
-import { findMoved, insertApply, lockManifest, readSteps } from './store.ts'
+import { findMoved, hasMovedSince, insertApply, lockManifest, readSteps } from './store.ts'
 
 export interface ApplyDeps {
   readonly world: World
@@ -47,6 +47,8 @@ export type ApplyService = ReturnType<typeof createApplyService>
 const DEADLINE_MS = 600_000
 const DEADLINE_PER_STEP_MS = 1_000
 const PROBLEMS_TOLD_MAX = 20
+/** An apply that takes the place of one under way is planned again, if that one did something since its plan. */
+const PLANS_MAX = 5
 
 export function createApplyService(deps: ApplyDeps) {
   const { world, recorder } = deps
@@ -71,21 +73,25 @@ export function createApplyService(deps: ApplyDeps) {
       caller: Caller,
       asked: PlanAsked & { readonly check?: string | undefined },
     ): Promise<OperationRow> => {
-      const { draft, view } = await planNow(caller, asked)
-      refuseMoved(view, asked.check)
-      refuseProblems(view)
-      refuseMissingUploads(world, projectOf(caller), asked)
-      const manifest: ManifestRow = {
-        id: newId(deps.clock, deps.random),
-        projectId: projectOf(caller),
-        name: view.manifest,
-        createdAtMs: deps.clock.nowMs(),
+      for (let attempt = 1; attempt <= PLANS_MAX; attempt++) {
+        const { draft, view } = await planNow(caller, asked)
+        refuseMoved(view, asked.check)
+        refuseProblems(view)
+        refuseMissingUploads(world, projectOf(caller), asked)
+        const manifest: ManifestRow = {
+          id: newId(deps.clock, deps.random),
+          projectId: projectOf(caller),
+          name: view.manifest,
+          createdAtMs: deps.clock.nowMs(),
+        }
+        const operation = draftOperation(deps, manifest, draft.steps.length)
+        const { revision } = view
+        const isAdmitted = await recorder.write((tx, touched) =>
+          admit(deps, { tx, touched, caller, draft, revision, manifest, operation }),
+        )
+        if (isAdmitted) return world.operation.get(operation.id) ?? operation
       }
-      const operation = draftOperation(deps, manifest, draft.steps.length)
-      await recorder.write((tx, touched) =>
-        admit(deps, { tx, touched, caller, draft, manifest, operation }),
-      )
-      return world.operation.get(operation.id) ?? operation
+      throw movedSince(undefined)
     },
 
     show: async (
@@ -146,6 +152,7 @@ function draftOperation(
   return { ...operation, deadlineAtMs }
 }
 
+/** False if it has only ended the applies under way, because they did something that its plan does not know. */
 async function admit(
   deps: ApplyDeps,
   admission: {
@@ -153,24 +160,31 @@ async function admit(
     touched: Touched
     caller: Caller
     draft: MadePlan['draft']
+    /** That of the plan. */
+    revision: number
     manifest: ManifestRow
     operation: OperationRow
   },
-): Promise<void> {
+): Promise<boolean> {
   const { tx, touched, caller, draft, manifest } = admission
   const atMs = deps.clock.nowMs()
   const manifestId: ManifestId = await lockManifest(tx, touched, manifest)
+  // From here on none of their steps comes into force any more.
+  const superseded = { resourceId: manifestId, by: 'a newer apply', atMs }
+  if ((await supersedeOperations(tx, touched, superseded)) > 0) {
+    if (await hasMovedSince(tx, manifestId, admission.revision)) return false
+  }
   const moved = await findMoved(tx, draft.seenSets)
   if (moved !== undefined) throw movedSince(deps.world.set.get(moved.id)?.name)
-  await supersedeOperations(tx, touched, { resourceId: manifestId, by: 'a newer apply', atMs })
   const operation = { ...admission.operation, resourceId: manifestId }
   await insertOperation(tx, touched, operation)
   const { tokenId, tokenName, accountId, role } = caller
   const apply = { operationId: operation.id, manifestId, tokenId, tokenName, accountId, role }
   await insertApply(tx, apply, draft.steps)
-  if (draft.steps.length > 0) return
+  if (draft.steps.length > 0) return true
   const end = { id: operation.id, state: 'done', reason: null, atMs } as const
   await endOperation(tx, touched, { ...end, progress: 'nothing to change' })
+  return true
 }
 
 function refuseMoved(view: Plan, check: string | undefined): void {

@@ -40,7 +40,7 @@ export async function lockManifest(
     .select('id')
     .where('projectId', '=', fresh.projectId)
     .where('name', '=', fresh.name)
-    .forUpdate()
+    .forNoKeyUpdate() // steps of the one before may still record what belongs to it
     .executeTakeFirstOrThrow()
   return row.id
 }
@@ -60,6 +60,20 @@ export async function findMoved(tx: Tx, seen: readonly SeenSet[]): Promise<SeenS
     .execute()
   const now = new Map<string, number>(rows.map((row) => [row.id, row.generation]))
   return seen.find(({ id, generation }) => now.get(id) !== generation)
+}
+
+/** Whether anything has come to belong to the manifest, or may have been removed from it, since a revision. */
+export async function hasMovedSince(
+  tx: Tx,
+  manifestId: ManifestId,
+  revision: number,
+): Promise<boolean> {
+  const { rows } = await sql`
+    select 1 from feed where revision > ${revision} and (
+      (kind = 'applied' and (body is null or body ->> 'manifest_id' = ${manifestId}))
+      or (kind in ('network', 'subnet', 'port') and body is null)
+    ) limit 1`.execute(tx)
+  return rows.length > 0
 }
 
 const INSERT_ROWS_MAX = 500
@@ -135,6 +149,13 @@ export async function recordSteps(
 ): Promise<void> {
   const { apply, projectId, changes } = at
   const { operationId, manifestId } = apply
+  const open = await tx
+    .selectFrom('operation')
+    .select('id')
+    .where('id', '=', operationId)
+    .where('endedAtMs', 'is', null)
+    .forNoKeyUpdate()
+    .executeTakeFirst()
   const rows = changes.map(({ number, state, reason, waitsFor, begunAtMs }) => ({
     number,
     state,
@@ -149,6 +170,8 @@ export async function recordSteps(
     where s.operation_id = ${operationId} and s.number = c.number and s.state in ('pending', 'running')`.execute(
     tx,
   )
+  // What it did is recorded, but the manifest is somebody else's business now.
+  if (open === undefined) return
   const owned = new Map(changes.flatMap(({ owns }) => (owns === null ? [] : [[owns.id, owns]])))
   if (owned.size > 0)
     await tx

@@ -163,12 +163,12 @@ export interface Superseding {
   readonly by: string
 }
 
-/** Ends every open operation on a resource in favour of a newer one. */
+/** Ends every open operation on a resource in favour of a newer one. Returns how many there were. */
 export function supersedeOperations(
   tx: Tx,
   touched: Touched,
   change: { resourceId: string; by: string; atMs: number },
-): Promise<void> {
+): Promise<number> {
   return supersedeOperationsOf(tx, [{ touched, ...change }], change.atMs)
 }
 
@@ -177,8 +177,8 @@ export async function supersedeOperationsOf(
   tx: Tx,
   changes: readonly Superseding[],
   atMs: number,
-): Promise<void> {
-  if (changes.length === 0) return
+): Promise<number> {
+  if (changes.length === 0) return 0
   const byResource = new Map(changes.map((change) => [change.resourceId, change]))
   const reasons = changes.map(({ by }) =>
     json({ code: 'NOT_ALLOWED_NOW', text: `replaced by a newer operation (${by})` }),
@@ -197,6 +197,7 @@ export async function supersedeOperationsOf(
     tx,
   )
   for (const { id, resourceId } of rows) byResource.get(resourceId)?.touched.touch('operation', id)
+  return rows.length
 }
 
 export async function deleteOperations(

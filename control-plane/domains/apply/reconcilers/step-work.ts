@@ -23,7 +23,7 @@ export interface StepWorkDeps extends StepDeps {
 /** Steps of one apply that are being carried out in this pass, side by side. */
 export class StepWork {
   readonly #deps: StepWorkDeps
-  readonly #of: { operation: OperationRow; caller: Caller; slots: StepSlots }
+  readonly #of: { operation: OperationRow; apply: ApplyRow; caller: Caller; slots: StepSlots }
   /** A step that waits for something that passes is not tried twice in one pass. */
   readonly #tried = new Set<number>()
   readonly #going = new Set<Promise<void>>()
@@ -38,7 +38,7 @@ export class StepWork {
     const { tokenId, tokenName, accountId, role } = apply
     const project = operation.projectId ?? undefined
     this.#deps = deps
-    this.#of = { operation, caller: { tokenId, tokenName, accountId, role, project }, slots }
+    this.#of = { operation, apply, caller: { tokenId, tokenName, accountId, role, project }, slots }
   }
 
   /**
@@ -83,9 +83,9 @@ export class StepWork {
   }
 
   async #carryOut(step: StepRow, body: unknown): Promise<void> {
-    const { operation, caller, slots } = this.#of
+    const { operation, apply, caller, slots } = this.#of
     const result = await slots.within(() =>
-      whileActing(actOf(this.#deps, { operation, caller, step }), () =>
+      whileActing(actOf(this.#deps, { operation, apply, caller, step }), () =>
         runStep(this.#deps, caller, step, body),
       ),
     )
@@ -118,9 +118,9 @@ export class StepSlots {
 /** A step is done in the name of whoever asked for the whole; the audit finds it by the id of the operation. */
 function actOf(
   { world }: StepWorkDeps,
-  of: { operation: OperationRow; caller: Caller; step: StepRow },
+  of: { operation: OperationRow; apply: ApplyRow; caller: Caller; step: StepRow },
 ): CallAct {
-  const { operation, caller, step } = of
+  const { operation, apply, caller, step } = of
   const { tokenId, tokenName, accountId } = caller
   return {
     by: 'call',
@@ -132,6 +132,11 @@ function actOf(
     call: 'applyCreate',
     resourceKind: step.kind,
     resource: step.name,
+    step: {
+      operationId: operation.id,
+      manifestId: apply.manifestId,
+      owns: step.action === 'remove' ? null : step.kind,
+    },
   }
 }
 
