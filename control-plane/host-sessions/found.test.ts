@@ -39,12 +39,15 @@ function start(record?: (report: HostReport) => Promise<void>) {
   const violations: string[] = []
   const defects: unknown[] = []
   const clean = { count: 0 }
+  /** Sets of which the host was told that they are gone, with the revision. */
+  const told = new Map<string, number>()
   const queue = new FoundQueue({
     hostId: hostId(1),
     sessionId: 'session',
     world,
     clock,
     log: silentLog,
+    goneAt: (id) => told.get(id),
     after: async () => undefined,
     events: {
       recordFound: async (_host, found) => {
@@ -59,7 +62,7 @@ function start(record?: (report: HostReport) => Promise<void>) {
     },
     onDefect: (error) => void defects.push(error),
   })
-  return { clock, world, queue, recorded, violations, defects, clean }
+  return { clock, world, queue, recorded, violations, defects, clean, told }
 }
 
 describe('a report of a set', () => {
@@ -319,5 +322,52 @@ describe('a set that is to leave the host', () => {
     const { say } = leave()
     const old = foundSet(1, { epoch: 1, state: 'stopping' })
     assert.deepEqual(await say([old], { full: true, wantedRevision: 9 }), [[]])
+  })
+})
+
+describe('the end of a removed set', () => {
+  const remove = (world: World): void =>
+    change(world, put('set', setRow(1, { hostId: hostId(1), epoch: 2, wanted: 'removed' })))
+  const statesOf = (recorded: readonly HostReport[]) =>
+    recorded.flatMap(({ sets }) => sets.map(({ state, epoch }) => `${state} ${epoch}`))
+
+  test('is concluded from a host that knows of it and has nothing of the set, which it never heard of', async () => {
+    const { clock, world, queue, recorded, told } = start()
+    queue.add(report([], { full: true, wantedRevision: 1 }))
+    await clock.advance(1)
+    remove(world)
+    told.set(setId(1), 2)
+    queue.add(report([], { wantedRevision: 1 }))
+    await clock.advance(1)
+    assert.deepEqual(statesOf(recorded), [], 'it may have been on its way')
+    queue.add(report([], { wantedRevision: 2 }))
+    await clock.advance(1)
+    assert.deepEqual(statesOf(recorded), ['absent 2'])
+  })
+
+  test('is concluded when what was left of an older placement is gone, and not before', async () => {
+    const { clock, world, queue, recorded, told } = start()
+    remove(world)
+    told.set(setId(1), 1)
+    queue.add(report([foundSet(1, { epoch: 1 })], { full: true, wantedRevision: 2 }))
+    queue.add(report([foundSet(1, { epoch: 1, state: 'stopping' })], { wantedRevision: 2 }))
+    await clock.advance(1)
+    assert.deepEqual(statesOf(recorded), [])
+    queue.add(report([foundSet(1, { epoch: 1, state: 'absent' })], { wantedRevision: 2 }))
+    await clock.advance(1)
+    assert.deepEqual(statesOf(recorded), ['absent 2'])
+  })
+
+  test('is not concluded while no message has said so, or the host has not told everything', async () => {
+    const { clock, world, queue, recorded, told } = start()
+    remove(world)
+    queue.add(report([], { wantedRevision: 2 }))
+    told.set(setId(1), 2)
+    queue.add(report([], { wantedRevision: 2 }))
+    await clock.advance(1)
+    told.clear()
+    queue.add(report([], { full: true, wantedRevision: 2 }))
+    await clock.advance(1)
+    assert.deepEqual(statesOf(recorded), [])
   })
 })

@@ -53,6 +53,8 @@ export interface FoundQueueDeps {
   readonly events: HostEvents
   readonly clock: Clock
   readonly log: Log
+  /** The revision from which on the host knows that it is not to have a set; undefined: it was not told so. */
+  readonly goneAt: (setId: string) => number | undefined
   /** Resolves when the previous session of this host has recorded its last report. */
   readonly after: () => Promise<void>
   /** Nothing that the host has is of an older placement; told again with each report while the host is returning. */
@@ -136,7 +138,7 @@ export class FoundQueue {
   }
 
   async #record(report: FoundReport): Promise<void> {
-    const { world, hostId, events } = this.#deps
+    const { world, hostId, events, goneAt } = this.#deps
     if (report.wantedRevision !== null && report.wantedRevision > world.revision) {
       // Said by another server a moment ago, or invented: what it makes look wrong is refused below.
       await world.reached(report.wantedRevision, REVISION_WAIT_MS).catch(() => undefined)
@@ -144,7 +146,7 @@ export class FoundQueue {
     const admissible = this.#admissible(report)
     if (this.#stop.signal.aborted || admissible === undefined) return
     this.#present = presentAfter(report, this.#present)
-    const left = vacated(world, { hostId, report, present: this.#present })
+    const left = vacated(world, { hostId, report, present: this.#present, goneAt })
     const sets = [
       ...admissible,
       ...left.filter(({ id }) => !admissible.some((found) => found.id === id)),
@@ -220,27 +222,34 @@ export function presentAfter(
 }
 
 /**
- * Sets that are to leave the host and of which it has nothing, though it does not say so: it had said it to a session
- * that ended, or it never had them. That counts only from a host that knows that it is to have them no more, since one
- * that does not could start them at any moment. Pure.
+ * Sets that are to leave the host, or are removed, and of which it has nothing, though it does not say so: it had said it
+ * to a session that ended or of an older placement, or it never had them. That counts only from a host that knows that it
+ * is to have them no more, since one that does not could start them at any moment. Pure.
  */
 export function vacated(
   world: World,
-  said: { hostId: HostId; report: FoundReport; present: ReadonlySet<string> | undefined },
+  said: {
+    hostId: HostId
+    report: FoundReport
+    present: ReadonlySet<string> | undefined
+    goneAt: FoundQueueDeps['goneAt']
+  },
 ): FoundSet[] {
-  const { hostId, report, present } = said
+  const { hostId, report, present, goneAt } = said
   const revision = report.wantedRevision
   if (present === undefined || revision === null) return []
-  return world.set
+  const leaving = world.set
     .by('leaving', hostId)
-    .filter(({ id, leaving }) => {
-      const isKnown = leaving !== null && leaving.revision <= revision
-      return isKnown && !present.has(id)
-    })
-    .map(({ id, epoch }) => ({
+    .filter((set) => set.leaving !== null && set.leaving.revision <= revision)
+  const removed = world.set
+    .by('host', hostId)
+    .filter((set) => set.wanted === 'removed' && (goneAt(set.id) ?? Infinity) <= revision)
+  return [...new Set([...leaving, ...removed])]
+    .filter(({ id }) => !present.has(id))
+    .map(({ id, epoch, wanted, generation }) => ({
       id,
       epoch,
-      generation: 0,
+      generation: wanted === 'removed' ? generation : 0,
       state: 'absent' as const,
       progress: '',
       reason: null,

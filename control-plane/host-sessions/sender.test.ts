@@ -45,6 +45,8 @@ function start(options: { remotePorts?: number; slow?: boolean } = {}) {
   const locality = new LocalPorts(world)
   const channel = options.slow === true ? new SlowChannel() : new FakeChannel()
   const held = new Map<string, WantedItem>()
+  /** What it was told is gone and never heard of before. */
+  const unknown: string[] = []
   let stalled = false
   let isWithinSnapshot = false
   const sender = new WantedSender({
@@ -69,12 +71,17 @@ function start(options: { remotePorts?: number; slow?: boolean } = {}) {
       if (message.full && !isWithinSnapshot) held.clear()
       isWithinSnapshot = message.full && !message.last
       for (const item of message.upserts) held.set(wantedKey(item), item)
-      for (const key of message.removes) assert.ok(held.delete(key), `${key} was not there`)
+      for (const key of message.removes) {
+        if (!held.delete(key)) unknown.push(key)
+      }
     }
     return messages.length
   }
-  const assertEqual = (): void => assert.deepEqual(held, hostSlice(world, hostId(1)))
-  return { clock, world, channel, receive, assertEqual, isStalled: () => stalled }
+  const assertEqual = (): void => {
+    assert.deepEqual(held, hostSlice(world, hostId(1)))
+    assert.deepEqual(unknown, [])
+  }
+  return { clock, world, channel, sender, receive, assertEqual, unknown, isStalled: () => stalled }
 }
 
 test('first a snapshot, then each change in the same moment', () => {
@@ -163,4 +170,32 @@ test('a snapshot that waits half-sent is of one moment; what changed since follo
   ])
   assert.equal(receive(), 4)
   assertEqual()
+})
+
+test('a host is known to have heard that a set is gone once it has the message that says so, or the snapshot', () => {
+  const { world, sender, receive } = start()
+  receive()
+  const snapshot = world.revision
+  assert.equal(sender.goneAt(setId(1)), undefined)
+  assert.equal(sender.goneAt(setId(9)), snapshot)
+  change(world, put('port', portRow(2, { hostId: hostId(2), interfaceName: 'tap0' })))
+  change(world, put('set', setRow(1, { hostId: hostId(1), wanted: 'removed' })))
+  assert.equal(sender.goneAt(setId(1)), snapshot + 2)
+  change(world, put('port', portRow(3, { hostId: hostId(2), interfaceName: 'tap1' })))
+  assert.equal(sender.goneAt(setId(1)), snapshot + 2)
+})
+
+test('a set that was placed and removed between two messages is told as gone, once, so that its host answers', async () => {
+  const { clock, world, channel, receive, unknown } = start()
+  receive()
+  channel.bufferedBytes = 2 ** 30
+  change(world, put('set', setRow(2, { hostId: hostId(1) })))
+  change(world, put('set', setRow(2, { hostId: hostId(1), wanted: 'removed' })))
+  channel.bufferedBytes = 0
+  await clock.advance(100)
+  assert.equal(receive(), 1)
+  assert.deepEqual(unknown, [`set/${setId(2)}`])
+  change(world, put('set', setRow(2, { hostId: hostId(1), wanted: 'removed', generation: 3 })))
+  change(world, gone('set', setId(2)))
+  assert.equal(receive(), 0)
 })

@@ -28,6 +28,9 @@ export interface WantedSenderDeps {
 export class WantedSender {
   readonly #deps: WantedSenderDeps
   readonly #sent = new Map<string, string>()
+  /** Sets that were taken from the host again, with the revision of the message that told it. */
+  readonly #takenAt = new Map<string, number>()
+  #snapshotRevision = Infinity
   readonly #dirty = new Set<string>()
   #outgoing: Generator<string> | undefined
   #retry: Timer | undefined
@@ -41,10 +44,18 @@ export class WantedSender {
   /** Sends the snapshot of this moment. From now on `touch` must hear of every change. */
   start(): void {
     const { world, hostId } = this.#deps
+    this.#snapshotRevision = world.revision
     for (const [key, item] of hostSlice(world, hostId)) this.#sent.set(key, encodeItem(item))
     const upserts = [...this.#sent.values()]
     this.#outgoing = wantedMessages({ revision: world.revision, full: true, upserts, removes: [] })
     this.#pump()
+  }
+
+  /** A host that has taken this revision knows that it is not to have the set; undefined: no message says so yet. */
+  goneAt(setId: string): number | undefined {
+    const key = `set/${setId}`
+    if (this.#sent.has(key)) return undefined
+    return this.#takenAt.get(key) ?? this.#snapshotRevision
   }
 
   /** The items of these keys may have changed. Sends at once, unless the channel is congested. */
@@ -95,9 +106,12 @@ export class WantedSender {
     for (const key of this.#dirty) {
       const item = sliceItem(world, { hostId, key, locality })
       const text = item === undefined ? undefined : encodeItem(item)
-      if (this.#sent.get(key) === text) continue
+      const isGone = key.startsWith('set/') && world.set.get(key.slice('set/'.length)) === undefined
+      if (isGone) this.#takenAt.delete(key)
+      if (this.#sent.get(key) === text && !this.#isAwaited(key)) continue
       if (text === undefined) {
         this.#sent.delete(key)
+        if (!isGone && key.startsWith('set/')) this.#takenAt.set(key, world.revision)
         removes.push(key)
       } else {
         this.#sent.set(key, text)
@@ -107,5 +121,15 @@ export class WantedSender {
     this.#dirty.clear()
     if (upserts.length + removes.length === 0) return undefined
     return wantedMessages({ revision: world.revision, full: false, upserts, removes })
+  }
+
+  /**
+   * Whether the end of a set waits for the word of this host, which was never told of it: placed and removed between two
+   * messages. It is told that the set is gone, so that it answers.
+   */
+  #isAwaited(key: string): boolean {
+    const { world, hostId } = this.#deps
+    if (!key.startsWith('set/') || this.#sent.has(key) || this.#takenAt.has(key)) return false
+    return world.set.get(key.slice('set/'.length))?.hostId === hostId
   }
 }

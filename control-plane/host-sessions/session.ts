@@ -134,6 +134,7 @@ export class HostSession {
       events: deps.events,
       clock,
       log: this.#log,
+      goneAt: (setId) => this.#sender.goneAt(setId),
       after: () => deps.previousIdle(this.hostId),
       onClean: () => deps.presence.cleaned(this.hostId, this.id),
       onViolation: (reason) => this.#violation(reason),
