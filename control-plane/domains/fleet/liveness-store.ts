@@ -146,7 +146,8 @@ export interface Fencing {
 
 /**
  * The host is proven stopped, and its `elsewhere` sets wait for a place: one step, so that neither can be forgotten.
- * Returns the row before, or undefined if the host is not lost (any more); then nothing has changed.
+ * Returns the row before, or undefined if the host is not lost (any more), or the brake of another leader holds; then
+ * nothing has changed.
  */
 export async function recordFenced(
   tx: Tx,
@@ -159,6 +160,8 @@ export async function recordFenced(
   // An operator may confirm what was only proven by the end of a lease: then its `local` sets do not run either.
   const isConfirmed = fence.by === 'operator' && host.state === 'fenced'
   if (host.state !== 'unreachable' && !isConfirmed) return undefined
+  const isAsked = fence.by === 'operator' || host.fenceAsked !== null
+  if (!isAsked && (await isBrakeOn(tx))) return undefined
   if (record !== null && !(await isUnchanged(tx, { hostId, record }))) return undefined
   await tx
     .updateTable('host')
@@ -175,6 +178,14 @@ export async function recordFenced(
   touched.touch('host', hostId)
   await deps.evacuation.release(tx, touched, { host, atMs })
   return host
+}
+
+/**
+ * A leader that was cut off decides by what it knew. Exact behind the lock of a host that the brake counts as lost: who
+ * puts it on locks those too.
+ */
+async function isBrakeOn(tx: Tx): Promise<boolean> {
+  return (await tx.selectFrom('brake').select('id').limit(1).execute()).length > 0
 }
 
 /** What is known and waited for; only of a host that is still in this state. */

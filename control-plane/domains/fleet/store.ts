@@ -308,8 +308,12 @@ export async function setPower(
   return true
 }
 
-/** The brake is on, for this reason; since when it has been on stays. */
+/** The brake is on, for this reason; since when it has been on stays. From then on none of its hosts is fenced. */
 export async function engageBrake(tx: Tx, touched: Touched, brake: BrakeRow): Promise<void> {
+  // Whoever fences one of them has finished, or sees the brake.
+  await sql`select 1 from host where name = any(${brake.hosts}::text[]) order by id for share`.execute(
+    tx,
+  )
   const values = {
     name: brake.name,
     hosts: JSON.stringify(brake.hosts),

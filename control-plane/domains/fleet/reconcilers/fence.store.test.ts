@@ -1,9 +1,9 @@
 // Proves on a real database how a lost host is fenced, held, missed and taken back; with neighbours and power as told.
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
-import { isPlatformError, type HostId } from '@nubo/base'
+import { isPlatformError, newId, type HostId } from '@nubo/base'
 import type { HostPower } from '@nubo/contracts'
-import { silentLog, systemRandom } from '@nubo/runtime'
+import { silentLog, systemClock, systemRandom } from '@nubo/runtime'
 import { FakePowerControl } from '../../../adapters/fake-power-control.ts'
 import { waitUntil } from '../../../../tests/support/wait.ts'
 import type { HostRow } from '../../../world/index.ts'
@@ -11,7 +11,7 @@ import { BRAKE_LIMITS_DEFAULT } from '../brake.ts'
 import { leaseProvenEndedAfterMs } from '../lease.ts'
 import type { Evacuation, NeighbourProbes } from '../needs.ts'
 import { readLiveness, recordFenced } from '../liveness-store.ts'
-import { setPower } from '../store.ts'
+import { engageBrake, setPower } from '../store.ts'
 import {
   helloOf,
   joinHost,
@@ -287,6 +287,32 @@ test('a host that returns while it is being fenced is not fenced', async (contex
   }
   await stage.arrive()
   assert.equal(await fence(), undefined)
+})
+
+test('what a leader decided before it was cut off is not recorded under the brake of the next one', async (context) => {
+  const stage = await Stage.open(context)
+  await stage.until(({ state }) => state === 'unreachable')
+  const { id } = stage.row()
+  const { recorder, database } = stage.server
+  const record = (await readLiveness(database.query)).get(id)
+  const evacuation = { release: () => Promise.resolve() }
+  const fence = (by: 'lease' | 'operator') => {
+    const reason = { code: 'HOST_FENCED', text: '' }
+    const fencing = { hostId: id, record, fence: { ...noFence, by }, reason, atMs: 1 }
+    return recorder.write((tx, touched) => recordFenced(tx, touched, { fencing, evacuation }))
+  }
+  await recorder.write((tx, touched) =>
+    engageBrake(tx, touched, {
+      id: newId<'brake'>(systemClock, systemRandom),
+      name: 'zone zone-1',
+      hosts: ['h1', 'h2'],
+      reason: { code: 'HOST_UNREACHABLE', text: '2 of 3' },
+      sinceMs: 1,
+    }),
+  )
+  assert.equal(await fence('lease'), undefined)
+  assert.equal(stage.row().state, 'unreachable')
+  assert.ok((await fence('operator')) !== undefined)
 })
 
 test('a fenced host takes nothing until it is clean, also when it is lost in between', async (context) => {
