@@ -442,3 +442,50 @@ test('a port that its network has no place for any more is not ready, and says w
   assert.deepEqual(rig.woken, [set.id])
   await rig.stop()
 })
+
+test('two ports that have each other’s numbers, as after a lost table, both come back', async () => {
+  const rig = make()
+  const sets = [1, 2].map((number) =>
+    testSet({ id: testId('set', number), portIds: [testId('port', number)] }),
+  )
+  rig.want([1, 2].flatMap((number) => testSetWithPort(number)))
+  await rig.clock.advance(0)
+  await Promise.all(sets.map((one) => rig.network.attachPorts(one)))
+  const [first, second] = [...rig.driver.attached().values()]
+  assert.ok(first !== undefined && second !== undefined)
+  for (const { portId } of [first, second]) await rig.driver.detach(portId)
+  await rig.driver.attach({ ...first, ofport: second.ofport })
+  await rig.driver.attach({ ...second, ofport: first.ofport })
+  for (const one of sets) await rig.network.attachPorts(one)
+  assert.deepEqual(
+    [...rig.driver.attached().values()].map(({ portId, ofport }) => [portId, ofport]),
+    [
+      [first.portId, first.ofport],
+      [second.portId, second.ofport],
+    ],
+  )
+  await rig.stop()
+})
+
+test('a new port gets no number before the switch has said which are taken', async () => {
+  const first = make()
+  first.want(testSetWithPort(1))
+  await first.clock.advance(0)
+  await first.network.attachPorts(set)
+  await first.stop()
+  const { hardware } = first.driver
+  hardware.disconnect()
+  const again = make({ hardware }) // its table is lost
+  again.want([...testSetWithPort(2), ...testSetWithPort(1)])
+  const other = testSet({ id: testId('set', 2), portIds: [testId('port', 2)] })
+  assert.deepEqual(again.network.interfacesOf(other), {
+    missing: 'The switch of this host has not answered yet.',
+  })
+  again.woken.length = 0
+  hardware.reconnect()
+  await again.clock.advance(10_000)
+  assert.ok(again.woken.includes(other.id))
+  assert.ok(Array.isArray(again.network.interfacesOf(other)))
+  assert.ok(again.network.portsOf(set).areReady, 'it kept its number')
+  await again.stop()
+})

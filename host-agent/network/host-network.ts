@@ -1,12 +1,4 @@
-import {
-  explain,
-  PlatformError,
-  sleep,
-  vtepMac,
-  withJitter,
-  type Clock,
-  type Random,
-} from '@nubo/base'
+import { explain, PlatformError, vtepMac, withJitter, type Clock, type Random } from '@nubo/base'
 import type { FoundReason, WantedPort, WantedSet } from '@nubo/contracts/host'
 import { compile, diffAgainstSwitch, ROUND_MAX, type FlowProgram } from '@nubo/datapath'
 import type { Log } from '@nubo/runtime/process'
@@ -15,6 +7,7 @@ import type { PreparedSwitch, SwitchDriver } from '../drivers/switch/switch-driv
 import { logged } from '../logged.ts'
 import type { Disk } from '../wanted/disk.ts'
 import type { WantedStore } from '../wanted/wanted-store.ts'
+import { Attachments, isLocalPort } from './attachments.ts'
 import { PortTable } from './port-table.ts'
 import { allKeys, compileWanted } from './slice-change.ts'
 import { Wakeup } from './wakeup.ts'
@@ -57,8 +50,7 @@ export class HostNetwork {
   /** Ports whose flows the switch has. */
   readonly #programmed = new Set<string>()
   readonly #neighbours = new Set<string>()
-  /** Ports that are being taken from the switch. */
-  readonly #leaving = new Map<string, Promise<void>>()
+  readonly #attachments: Attachments
   readonly #wakeup: Wakeup
   #prepared: PreparedSwitch | undefined
   #program: FlowProgram | undefined
@@ -73,6 +65,14 @@ export class HostNetwork {
     this.#needs = needs
     this.#table = new PortTable(needs.disk)
     this.#wakeup = new Wakeup(needs.clock)
+    this.#attachments = new Attachments({
+      ...needs,
+      table: this.#table,
+      onFree: (portId) => {
+        this.#pending.add(`port/${portId}`)
+        this.#wakeup.wake()
+      },
+    })
     this.#round = nextRound(needs)
     for (const key of allKeys(needs.store)) this.#pending.add(key)
   }
@@ -128,7 +128,8 @@ export class HostNetwork {
         this.#tellOwner(portId)
         // One that is nobody's by now: it was being attached when it stopped being wanted.
         const isKnown = this.#table.get(portId) !== undefined
-        if (!isKnown && this.#needs.store.revision !== null) this.#detachUnwanted(signal)
+        if (!isKnown && this.#needs.store.revision !== null)
+          this.#attachments.detachUnwanted(signal)
       }),
     ]
     let failures = 0
@@ -152,7 +153,7 @@ export class HostNetwork {
     }
     for (const end of endListening) end()
     this.#wakeup.close()
-    await Promise.all(this.#leaving.values())
+    await this.#attachments.settled()
   }
 
   /** Where a set's ports stand. Costs nothing. */
@@ -188,6 +189,9 @@ export class HostNetwork {
       const subnet = network?.subnets.find(({ id }) => id === port.subnetId)
       if (network === undefined || subnet === undefined)
         return { missing: `The network of port ${portId} is not known here.` }
+      // What the switch has from an earlier life comes first, or its number could be given to this one.
+      if (this.#prepared === undefined && this.#table.get(portId) === undefined)
+        return { missing: 'The switch of this host has not answered yet.' }
       this.#table.place([port])
       interfaces.push({
         name: `eth${interfaces.length}`,
@@ -208,7 +212,7 @@ export class HostNetwork {
     await Promise.all(
       set.portIds.map(async (portId) => {
         const placed = this.#table.get(portId)
-        if (placed !== undefined) await this.#needs.driver.attach(placed)
+        if (placed !== undefined) await this.#attachments.attach(placed)
       }),
     )
   }
@@ -245,6 +249,7 @@ export class HostNetwork {
       if (!this.#table.adopt({ portId, name, ofport }))
         log.warn('a port on the switch is not as recorded; it is attached anew', { portId, name })
     this.#isPrepared.resolve()
+    for (const portId of this.#needs.store.ports.keys()) this.#tellOwner(portId)
     return prepared
   }
 
@@ -270,12 +275,12 @@ export class HostNetwork {
     const changes = this.#compileKeys(keys, ports)
     await Promise.all([
       changes.length === 0 ? undefined : this.#needs.driver.applyFlows(changes),
-      this.#attachInterfaces(ports),
+      this.#attachments.attachInterfaces(ports),
       this.#tellNeighbours(ports),
     ])
     this.#flowsAreOn(keys)
     if (keys.some((key) => this.#table.get(key.slice('port/'.length)) !== undefined))
-      this.#detachUnwanted(signal)
+      this.#attachments.detachUnwanted(signal)
   }
 
   async #compare(signal: AbortSignal): Promise<void> {
@@ -295,8 +300,8 @@ export class HostNetwork {
     this.#lastCompareMs = startedAtMs
     this.#flowsAreOn([...all, ...keys])
     // As it is wanted by now.
-    await this.#attachInterfaces(this.#portsOf(all))
-    this.#detachUnwanted(signal)
+    await this.#attachments.attachInterfaces(this.#portsOf(all))
+    this.#attachments.detachUnwanted(signal)
     log.info('the switch was compared with what is wanted', {
       found: found.length,
       changes: changes.length,
@@ -345,74 +350,6 @@ export class HostNetwork {
     const portId = key.slice('port/'.length)
     this.#programmed.delete(portId)
     this.#tellOwner(portId)
-  }
-
-  /** Ports on devices that no set driver makes. */
-  async #attachInterfaces(ports: readonly WantedPort[]): Promise<void> {
-    const { driver, log } = this.#needs
-    const wanted = ports.filter(({ at }) => at.on === 'interface')
-    if (wanted.length === 0) return
-    const attached = driver.attached()
-    await Promise.all(
-      wanted.map(async (port) => {
-        const placed = this.#table.get(port.id)
-        const found = attached.get(port.id)
-        if (placed === undefined) return
-        if (found?.name === placed.name && found.ofport === placed.ofport) return
-        try {
-          await driver.attach(placed)
-        } catch (error) {
-          // The comparison by time tries again; a device that is not there must not hold up the flows of others.
-          log.warn('an interface cannot be attached', {
-            portId: port.id,
-            name: placed.name,
-            ...logged(error),
-          })
-        }
-      }),
-    )
-  }
-
-  /**
-   * Ports that nobody wants any more leave the switch, and then give their number back. Nobody waits for that: the
-   * switch takes its time to let go of a device, and flows of others must not take it too.
-   */
-  #detachUnwanted(signal: AbortSignal): void {
-    const { driver, log, store } = this.#needs
-    const isLocal = (portId: string): boolean => isLocalPort(store.ports.get(portId))
-    const attached = driver.attached()
-    for (const { portId, name } of attached.values())
-      if (!isLocal(portId) && !this.#leaving.has(portId))
-        this.#leaving.set(portId, this.#detach({ portId, name }, signal))
-    try {
-      for (const portId of this.#table.all.keys())
-        if (!attached.has(portId) && !this.#leaving.has(portId) && !isLocal(portId))
-          this.#table.release(portId)
-    } catch (error) {
-      // A full disk. They keep their numbers a while longer.
-      log.warn('numbers of ports could not be given back', logged(error))
-    }
-  }
-
-  /** Never rejects. */
-  async #detach(port: { portId: string; name: string }, signal: AbortSignal): Promise<void> {
-    const { clock, driver, log } = this.#needs
-    const { portId, name } = port
-    try {
-      await driver.detach(portId)
-    } catch (error) {
-      log.warn('a port could not be taken from the switch', { portId, ...logged(error) })
-      await sleep(clock, RETRY_MAX_MS, signal).catch(() => undefined)
-    }
-    this.#leaving.delete(portId)
-    if (signal.aborted) return
-    // Another port may have waited for the device, or this one is wanted again.
-    const next = this.#table.ownerOf(name)
-    if (next !== undefined && isLocalPort(this.#needs.store.ports.get(next))) {
-      this.#pending.add(`port/${next}`)
-      this.#wakeup.wake()
-    }
-    this.#detachUnwanted(signal)
   }
 
   async #tellNeighbours(ports: readonly WantedPort[]): Promise<void> {
@@ -482,10 +419,6 @@ function nextRound({ disk, log }: HostNetworkNeeds): number {
     log.error('the round of flows could not be recorded', { round, ...logged(error) })
   }
   return round
-}
-
-function isLocalPort(port: WantedPort | undefined): boolean {
-  return port !== undefined && port.at.on !== 'remote'
 }
 
 function switchAway(): PlatformError {
