@@ -1,12 +1,14 @@
 import { PlatformError } from '@nubo/base'
-import { sql } from 'kysely'
+import { sql, type Transaction } from 'kysely'
 import type { Act, ApplyStepAct } from './acting.ts'
-import type { Touched, Tx, WorldKind } from './commit.ts'
+import type { Tables } from './tables.ts'
 
 /** What one act of a transaction touched. */
-export interface Acted extends Touched {
+export interface Acted {
   readonly act: Act | undefined
-  readonly rows: ReadonlyMap<WorldKind, ReadonlySet<string>>
+  /** Ids by kind. */
+  readonly rows: ReadonlyMap<string, ReadonlySet<string>>
+  touch(kind: 'applied', id: string): void
 }
 
 /**
@@ -15,7 +17,7 @@ export interface Acted extends Touched {
  * later. Called when the rest of the transaction is done. CHANGED_MEANWHILE, and all of it is undone, if the apply of one
  * of them has ended.
  */
-export async function bindToApplies(tx: Tx, all: Iterable<Acted>): Promise<void> {
+export async function bindToApplies(tx: Transaction<Tables>, all: Iterable<Acted>): Promise<void> {
   const steps = [...all].flatMap((acted) => {
     const step = acted.act?.by === 'call' ? acted.act.step : undefined
     return step === undefined || acted.rows.size === 0 ? [] : [{ acted, step }]
@@ -34,7 +36,10 @@ export async function bindToApplies(tx: Tx, all: Iterable<Acted>): Promise<void>
     )
 }
 
-async function own(tx: Tx, steps: readonly { acted: Acted; step: ApplyStepAct }[]): Promise<void> {
+async function own(
+  tx: Transaction<Tables>,
+  steps: readonly { acted: Acted; step: ApplyStepAct }[],
+): Promise<void> {
   const owned = steps.flatMap(({ acted, step }) =>
     step.owns === null
       ? []
