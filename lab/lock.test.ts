@@ -4,6 +4,7 @@ import { createServer } from 'node:net'
 import { describe, it } from 'node:test'
 import { isPlatformError } from '@nubo/base'
 import { start } from '@nubo/runtime'
+import { waitUntil } from '../tests/support/wait.ts'
 import { withLock } from './lock.ts'
 
 describe('withLock', () => {
@@ -44,8 +45,10 @@ describe('withLock', () => {
     const nobody = { uid: 65_534, gid: 65_534 }
     const squatter = start({ argv: ['perl', '-e', squat], cwd: '/', user: nobody })
     try {
-      while (!readFileSync('/proc/net/unix', 'utf8').includes(`@nubo/${squatted}\n`))
-        await new Promise((resolve) => setTimeout(resolve, 10))
+      await waitUntil(
+        () => readFileSync('/proc/net/unix', 'utf8').includes(`@nubo/${squatted}\n`),
+        (isThere) => isThere,
+      )
       await assert.rejects(
         withLock({ name: squatted, doing: 'mine', waitMs: 0 }, async () => undefined),
         (error) =>
@@ -75,11 +78,12 @@ describe('withLock', () => {
     )
     const module = JSON.stringify(new URL('lock.ts', import.meta.url).href)
     const program = `import { withLock } from ${module}
-      await withLock({ name: ${JSON.stringify(name)}, doing: 'hanging', waitMs: 0 }, () => new Promise(() => setInterval(() => {}, 1000)))`
+      await withLock({ name: ${JSON.stringify(name)}, doing: 'hanging', waitMs: 10_000 }, () => new Promise(() => setInterval(() => {}, 1000)))`
     const holder = start({ argv: [process.execPath, '--input-type=module', '-e', program] })
     const isHeld = async (): Promise<boolean> =>
       withLock({ name, doing: 'looking', waitMs: 0 }, async () => false).catch(() => true)
-    while (!(await isHeld())) await new Promise((resolve) => setTimeout(resolve, 10))
+    // A look takes the lock for a moment, so the holder waits for it.
+    await waitUntil(isHeld, (held) => held)
     process.kill(holder.pid, 'SIGKILL')
     await holder.exited
     assert.equal(await isHeld(), false)
