@@ -121,7 +121,12 @@ export function fenceText(context: CommandContext, { fence }: Host): string {
     ['silent', fence.silentSince === null ? null : `for ${age(clock, fence.silentSince)}`],
     ...fence.neighbours.map((word): [string, string] => [`neighbour ${word.host}`, wordText(word)]),
     ['power', fence.power === 'none' ? 'not under control' : fence.power],
-    ['controller', fence.powerProblem],
+    [
+      'controller',
+      fence.isPowerDoubted === true
+        ? 'was caught lying: it said off while a neighbour heard the machine'
+        : fence.powerProblem,
+    ],
     [
       'fenced',
       fence.fencedAt === null ? null : `${age(clock, fence.fencedAt)} ago, by ${fence.by}`,

@@ -68,6 +68,8 @@ export const hostFence = z
     /** `none`: its power is not under control. */
     power: z.enum(['none', 'unknown', 'on', 'off']),
     powerProblem: z.string().nullable(),
+    /** It said that the machine is off while a neighbour heard it: what it says proves nothing until the host is back. */
+    isPowerDoubted: z.boolean().optional(),
     /** What proved that it stopped. */
     by: z.enum(['power', 'lease', 'operator']).nullable(),
     fencedAt: timeMs.nullable(),

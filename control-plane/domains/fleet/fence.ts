@@ -30,6 +30,8 @@ export interface FenceInput {
   readonly power: PowerSign
   /** What its management controller answers instead of a power state. */
   readonly powerProblem: string | null
+  /** It was caught lying since the host fell silent: a neighbour heard the machine that it called off. */
+  readonly isPowerDoubted: boolean
   /** Whether every lease that it may have has ended, and with it everything `elsewhere` there. */
   readonly isLeaseOver: boolean
   /** Why nothing may be fenced at the moment, if so. */
@@ -99,7 +101,7 @@ function lost(input: FenceInput): FenceAction {
   }
   if (neighbours.at === 'heard' && !neighbours.isIdle && asked?.force !== true)
     return heardAlive(input, neighbours.by)
-  if (power === 'off' && neighbours.at !== 'heard')
+  if (power === 'off' && neighbours.at !== 'heard' && !input.isPowerDoubted)
     return { do: 'fence', by: 'power', text: 'its power was read as off, twice' }
   if (isSecondSign(neighbours) && input.isLeaseOver && input.stopsWithinMs !== null)
     return {
@@ -110,7 +112,6 @@ function lost(input: FenceInput): FenceAction {
           ? `its lease has ended, and it told ${neighbours.by} that nothing of it runs`
           : 'every lease it may have has ended, and it stops by itself after that',
     }
-  // Whoever answers a neighbour has power, whatever its controller says.
   if (power === 'off' && neighbours.at === 'heard') return lying(input, neighbours.by)
   const mayShoot =
     neighbours.at === 'silent' || (asked !== null && (neighbours.at === 'unknown' || asked.force))
@@ -165,7 +166,7 @@ function waitForSign(input: FenceInput): FenceAction {
     return {
       do: 'wait',
       step: 'blocked',
-      text: `No other host could be asked whether it hears it${power === 'on' ? ', and its power is on' : ''}: silence of its session alone is not enough. ${
+      text: `No other host could be asked whether it hears it${power === 'on' || power === 'off' ? `, and ${powerText(input)}` : ''}: silence of its session alone is not enough. ${
         power === 'on' || power === 'unknown'
           ? `Switch it off with \`nubo host fence ${name}\`, or: `
           : ''
@@ -174,7 +175,9 @@ function waitForSign(input: FenceInput): FenceAction {
   return { do: 'wait', step: 'looking', text: 'Its neighbours are asked whether they hear it.' }
 }
 
-function powerText({ power, powerProblem }: FenceInput): string {
+function powerText({ power, powerProblem, isPowerDoubted }: FenceInput): string {
+  if (power === 'off' && isPowerDoubted)
+    return 'its management controller says that it is off, as it did while a neighbour heard it, so it is not believed'
   switch (power) {
     case 'none':
       return 'its power is not under control (`nubo host power set`)'
@@ -195,6 +198,11 @@ function whenYouKnow(name: string): string {
 
 function noPower(name: string): string {
   return `the power of ${name} is not under control (\`nubo host power set\`); switch it off yourself, then \`nubo host fence ${name} --confirm-off\``
+}
+
+/** Whoever answers a neighbour has power, whatever its controller says. */
+export function contradictsPower(power: PowerSign, neighbours: NeighbourSign): boolean {
+  return power === 'off' && neighbours.at === 'heard'
 }
 
 /** What a neighbour said when it was asked. */

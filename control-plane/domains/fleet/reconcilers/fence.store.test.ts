@@ -238,6 +238,17 @@ test('a host that a neighbour hears is never switched off; a controller that cal
   assert.deepEqual(stage.power.orders, [])
 })
 
+test('a controller that was caught lying is not believed when nobody can be asked any more', async (context) => {
+  const stage = await Stage.open(context, { power: true })
+  stage.word.now = 'alive'
+  stage.power.setMood(stage.row().id, { at: 'lying', state: 'off' })
+  await stage.until(({ fence }) => fence?.isPowerDoubted === true)
+  stage.word.now = 'silence'
+  const waiting = await stage.until(hasStep('waiting-for-lease'))
+  assert.match(waiting.fence?.text ?? '', /so it is not believed/)
+  assert.equal((await stage.until(isFenced)).fence?.by, 'lease')
+})
+
 test('a controller that died with its machine: the lease path', async (context) => {
   const stage = await Stage.open(context, { power: true })
   stage.power.setMood(stage.row().id, { at: 'dead' })

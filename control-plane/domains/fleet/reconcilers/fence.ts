@@ -5,7 +5,7 @@ import type { Log } from '@nubo/runtime'
 import type { HostRow, OperationRow, Recorder, World } from '../../../world/index.ts'
 import { endOperation, progressOperation } from '../../operations/index.ts'
 import { brakeCause, BRAKE_WINDOW_MS, type BrakeHost, type BrakeLimits } from '../brake.ts'
-import { decideFence, type FenceAction, type NeighbourWord } from '../fence.ts'
+import { contradictsPower, decideFence, type FenceAction, type NeighbourWord } from '../fence.ts'
 import { recordFenced, recordSigns } from '../liveness-store.ts'
 import { engageBrake, releaseBrake, setFenceAsked } from '../store.ts'
 import { leaseProvenEndedAfterMs } from '../lease.ts'
@@ -130,6 +130,7 @@ function decideOf(
     neighbours: evidence.neighbours,
     power: evidence.power,
     powerProblem: evidence.powerProblem,
+    isPowerDoubted: isPowerDoubted(host, evidence),
     isLeaseOver:
       stopsWithinMs !== null &&
       seen !== undefined &&
@@ -258,9 +259,15 @@ function fenceOf(
     neighbours: [...evidence.words],
     power: evidence.power,
     powerProblem: evidence.powerProblem,
+    ...(isPowerDoubted(host, evidence) ? { isPowerDoubted: true } : {}),
     by: null,
     fencedAt: null,
   }
+}
+
+/** Kept in the record, so that the next leader knows it too. */
+function isPowerDoubted(host: HostRow, { power, neighbours }: Evidence): boolean {
+  return host.fence?.isPowerDoubted === true || contradictsPower(power, neighbours)
 }
 
 function reasonOf(fence: HostFence): Reason {
