@@ -2,6 +2,7 @@ import type { Mutation } from './mutation.ts'
 
 const gate = 'host-agent/wanted/placement-gate.ts'
 const fence = 'control-plane/domains/fleet/fence.ts'
+const livenessStore = 'control-plane/domains/fleet/liveness-store.ts'
 
 /** Bugs in what keeps an instance from running twice. */
 export const fencingMutations: readonly Mutation[] = [
@@ -138,7 +139,7 @@ export const fencingMutations: readonly Mutation[] = [
     edits: [
       {
         file: fence,
-        before: "if (power === 'off' && neighbours.at !== 'heard')",
+        before: "if (power === 'off' && neighbours.at !== 'heard' && !input.isPowerDoubted)",
         after: "if (power === 'off')",
       },
       {
@@ -153,7 +154,14 @@ export const fencingMutations: readonly Mutation[] = [
     name: 'brake-ignored',
     bug: 'Hosts are fenced although too many were lost at once.',
     seedsMax: 60,
-    edits: [{ file: fence, before: 'if (input.brake !== null)', after: 'if (input.brake === "")' }],
+    edits: [
+      { file: fence, before: 'if (input.brake !== null)', after: 'if (input.brake === "")' },
+      {
+        file: livenessStore,
+        before: 'if (!isAsked && (await isBrakeOn(tx))) return undefined',
+        after: 'void [isAsked, isBrakeOn]',
+      },
+    ],
   },
   {
     name: 'sets-stay-on-a-fenced-host',
