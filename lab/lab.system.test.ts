@@ -111,6 +111,10 @@ describe('a lab', () => {
     const again = await one.up()
     assert.deepEqual(again.processes, before?.processes)
     await assert.rejects(one.up({ hosts: 1 }), /number can only grow/)
+    await assert.rejects(
+      one.powerOff('h'.repeat(65)),
+      /host: Too big: expected string to have <=64/,
+    )
     const demo = await demonstrate(one.client())
     assert.match(demo.answer, /200 OK/)
   })

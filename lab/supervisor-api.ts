@@ -2,6 +2,7 @@
 import { chmodSync, rmSync } from 'node:fs'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { errorStatus, isPlatformError, PlatformError } from '@nubo/base'
+import { invalidInput } from '@nubo/runtime'
 import { z } from 'zod'
 import type { Cloud } from './cloud.ts'
 import type { LabHome } from './home.ts'
@@ -63,7 +64,7 @@ async function answer(
       reply(response, 200, await readStatus(cloud, home, await options.engines()))
       return
     case 'POST /up': {
-      const { hosts, power } = upRequest.parse(await body(request))
+      const { hosts, power } = await body(request, upRequest)
       const wasUp = cloud.isUp
       const isDone = await stream(response, (tell) => cloud.bringUp(hosts, tell, { power }))
       if (!isDone && !wasUp && cloud.busyWith === undefined) options.onFailedStart()
@@ -73,18 +74,18 @@ async function answer(
       if (await stream(response, (tell) => cloud.stop(tell))) options.onStopped()
       return
     case 'POST /power-off':
-      await cloud.powerOff(hostRequest.parse(await body(request)).host)
+      await cloud.powerOff((await body(request, hostRequest)).host)
       break
     case 'POST /power-on':
-      await cloud.powerOn(hostRequest.parse(await body(request)).host)
+      await cloud.powerOn((await body(request, hostRequest)).host)
       break
     case 'POST /cut': {
-      const { host, cables } = cutRequest.parse(await body(request))
+      const { host, cables } = await body(request, cutRequest)
       await cloud.cut(host, cables)
       break
     }
     case 'POST /heal':
-      await cloud.heal(hostRequest.parse(await body(request)).host)
+      await cloud.heal((await body(request, hostRequest)).host)
       break
     default:
       throw new PlatformError('NOT_FOUND', { path: request.url })
@@ -121,7 +122,7 @@ async function stream(
   return isDone
 }
 
-async function body(request: IncomingMessage): Promise<unknown> {
+async function body<Body>(request: IncomingMessage, schema: z.ZodType<Body>): Promise<Body> {
   const chunks: Buffer[] = []
   let bytes = 0
   for await (const chunk of request as AsyncIterable<Buffer>) {
@@ -130,8 +131,14 @@ async function body(request: IncomingMessage): Promise<unknown> {
     if (bytes > BODY_BYTES_MAX) throw new PlatformError('TOO_LARGE', { limit: BODY_BYTES_MAX })
     chunks.push(chunk)
   }
+  const parsed = schema.safeParse(jsonOf(Buffer.concat(chunks)))
+  if (!parsed.success) throw invalidInput(parsed.error, 'body')
+  return parsed.data
+}
+
+function jsonOf(bytes: Buffer): unknown {
   try {
-    return JSON.parse(Buffer.concat(chunks).toString('utf8'))
+    return JSON.parse(bytes.toString('utf8'))
   } catch (cause) {
     throw new PlatformError('INVALID_INPUT', { field: 'body' }, { cause })
   }

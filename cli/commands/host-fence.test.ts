@@ -80,7 +80,7 @@ test('a lost host shows its signs, and the list tells of the brake', async () =>
   const shown = (await nubo('host', 'show', 'host-1')).stdout
   assert.match(shown, /takes no new instances, draining \(nubo operation show .*\), in maintenance/)
   assert.match(shown, /FENCING\n.*step +held/)
-  assert.match(shown, /neighbour host-2 +hears it: lease ended, 0 sets running/)
+  assert.match(shown, /neighbour host-2 +hears it: lease ended, running `elsewhere` sets: 0/)
 })
 
 test('fencing asks for proof by default, and takes a word only when it is given', async () => {

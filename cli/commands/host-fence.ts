@@ -142,7 +142,7 @@ function wordText({ answer, lease, elsewhereRunning }: HostFence['neighbours'][n
     case 'no-report':
       return 'did not say'
     case 'heard':
-      return `hears it: lease ${lease ?? 'unknown'}, ${elsewhereRunning ?? '?'} sets running that may run elsewhere`
+      return `hears it: lease ${lease ?? 'unknown'}, running \`elsewhere\` sets: ${elsewhereRunning ?? '?'}`
   }
 }
 

@@ -285,7 +285,7 @@ function neighboursText(words: readonly NeighbourWord[]): string | undefined {
   if (words.length === 0) return undefined
   const parts = words.map(({ host, answer, lease, elsewhereRunning }) => {
     if (answer !== 'heard') return `${host}: ${answer === 'silence' ? 'silence' : 'did not say'}`
-    return `${host} hears it (lease ${lease === 'ended' ? 'ended' : 'lasts'}, ${elsewhereRunning ?? '?'} sets running that may run elsewhere)`
+    return `${host} hears it (lease ${lease === 'ended' ? 'ended' : 'lasts'}, running \`elsewhere\` sets: ${elsewhereRunning ?? '?'})`
   })
   return `Neighbours: ${parts.join(', ')}.`
 }
