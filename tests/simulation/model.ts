@@ -27,6 +27,8 @@ interface Expected {
   wanted: 'running' | 'stopped' | undefined
   shape: SetShape | undefined
   readonly underWay: Record<Side, number>
+  /** When the last change was acknowledged. */
+  readonly acknowledgedMs: Record<Side, number>
 }
 
 /** What callers were promised: everything that was acknowledged, and nothing that was not. */
@@ -83,6 +85,7 @@ export class Model {
       wanted: 'running',
       shape,
       underWay: { shape: 0, wanted: 0 },
+      acknowledgedMs: { shape: -Infinity, wanted: -Infinity },
     }
     if (!isClear) forget(set)
     this.#sets.set(id, set)
@@ -106,16 +109,20 @@ export class Model {
   changed(underWay: UnderWay, answer: Answer<{ resource: { id: string } }>): void {
     const { verb, name, shape } = underWay
     const side = sideOf(verb)
-    underWay.untilMs = this.#nowMs() + (answer.at === 'unknown' ? LATE_EFFECT_MAX_MS : 0)
+    const nowMs = this.#nowMs()
+    underWay.untilMs = nowMs + (answer.at === 'unknown' ? LATE_EFFECT_MAX_MS : 0)
     for (const [id, set] of this.#sets) {
       if (set.name !== name || set.underWay[side] === 0) continue
       // One whose answer was lost may still come into force: it stays under way.
       if (answer.at === 'unknown') continue
       set.underWay[side] -= 1
       if (answer.at !== 'answered' || answer.value.resource.id !== id) continue
+      // Of two at the same time either may be the last one, whichever is answered last.
+      const isAlone = set.underWay[side] === 0 && underWay.fromMs > set.acknowledgedMs[side]
+      set.acknowledgedMs[side] = nowMs
       if (this.#applied.has(name)) continue
       if (verb === 'remove') set.removal = 'acknowledged'
-      else if (set.underWay[side] > 0) continue
+      else if (!isAlone) continue
       else if (verb === 'update') set.shape = shape
       else set.wanted = verb === 'stop' ? 'stopped' : 'running'
     }
