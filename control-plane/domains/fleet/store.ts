@@ -310,22 +310,28 @@ export async function setPower(
 
 /** The brake is on, for this reason; since when it has been on stays. From then on none of its hosts is fenced. */
 export async function engageBrake(tx: Tx, touched: Touched, brake: BrakeRow): Promise<void> {
+  // Of those that it holds already this was done before; a region that comes back shortens the list again and again, and its
+  // hosts must not wait for that.
+  const row = await tx.selectFrom('brake').select('hosts').forUpdate().executeTakeFirst()
+  const held = new Set(row?.hosts)
+  const fresh = brake.hosts.filter((name) => !held.has(name))
   // Whoever fences one of them has finished, or sees the brake.
-  await sql`select 1 from host where name = any(${brake.hosts}::text[]) order by id for share`.execute(
-    tx,
-  )
+  if (fresh.length > 0)
+    await sql`select 1 from host where name = any(${fresh}::text[]) order by id for share`.execute(
+      tx,
+    )
   const values = {
     name: brake.name,
     hosts: JSON.stringify(brake.hosts),
     reason: JSON.stringify(brake.reason),
   }
-  const row = await tx
+  const inserted = await tx
     .insertInto('brake')
     .values({ id: brake.id, sinceMs: brake.sinceMs, ...values })
     .onConflict((conflict) => conflict.constraint('brake_only_row').doUpdateSet(values))
     .returning('id')
     .executeTakeFirstOrThrow()
-  touched.touch('brake', row.id)
+  touched.touch('brake', inserted.id)
 }
 
 export async function releaseBrake(tx: Tx, touched: Touched): Promise<void> {
