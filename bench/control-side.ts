@@ -23,6 +23,17 @@ const SERVERS = [0, 1] as const
 const READY_TIMEOUT_MS = 30_000
 const READY_POLL_MS = 20
 
+export interface LoopDelays {
+  readonly p99Ms: number
+  readonly maxMs: number
+}
+
+function rulerUrl(file: string): string {
+  const url = new URL('loop-ruler.ts', import.meta.url)
+  url.searchParams.set('file', file)
+  return url.href
+}
+
 export class ControlSide {
   readonly folder: string
   readonly #address: string
@@ -74,6 +85,18 @@ export class ControlSide {
     return [...this.#servers.values()].map(({ pid }) => pid)
   }
 
+  /** What the event loop of each server went through since it started. */
+  get loopDelays(): LoopDelays[] {
+    // proof: written by loop-ruler.ts
+    return SERVERS.map(
+      (index) => JSON.parse(readFileSync(this.#loopFile(index), 'utf8')) as LoopDelays,
+    )
+  }
+
+  #loopFile(index: number): string {
+    return join(this.folder, `loop-${index + 1}.json`)
+  }
+
   get apis(): string[] {
     return SERVERS.map((index) => `http://${this.#address}:${API_PORT + index}`)
   }
@@ -105,7 +128,7 @@ export class ControlSide {
       const program = startServer({
         configFile: this.#configFile(index),
         logFile: this.#logFile(index),
-        flags: ['--trace-gc'],
+        flags: ['--trace-gc', '--import', rulerUrl(this.#loopFile(index))],
       })
       this.#servers.set(index, program)
     }

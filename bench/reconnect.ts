@@ -54,8 +54,7 @@ export async function storm(
     await sleep(POLL_MS)
   }
   const servedMs = performance.now()
-  // Since the start of the servers, which is less than a window ago or just more.
-  const shown = await Promise.all(operators.map((operator) => operator.serverShow()))
+  const loops = control.loopDelays
   const at = `${hosts} hosts reconnecting at once`
   return [
     {
@@ -65,18 +64,15 @@ export async function storm(
       goal: { atMost: SERVED_GOAL_S },
     },
     { what: '  servers killed → all served', unit: 's', value: (servedMs - killedMs) / 1_000 },
-    ...shown.flatMap(({ name, eventLoop }): Verdict[] => {
-      const { p99Ms, maxMs } = worse(eventLoop)
-      return [
-        {
-          what: `${at}, event-loop delay p99 of ${name}`,
-          unit: 'ms',
-          value: p99Ms,
-          goal: { atMost: LOOP_DELAY_GOAL_MS },
-        },
-        { what: `  event-loop delay of ${name}, longest`, unit: 'ms', value: maxMs },
-      ]
-    }),
+    ...loops.flatMap(({ p99Ms, maxMs }, index): Verdict[] => [
+      {
+        what: `${at}, event-loop delay p99 of server ${index + 1}`,
+        unit: 'ms',
+        value: p99Ms,
+        goal: { atMost: LOOP_DELAY_GOAL_MS },
+      },
+      { what: `  event-loop delay of server ${index + 1}, longest`, unit: 'ms', value: maxMs },
+    ]),
     ...control.serverPids.map((pid, index): Verdict => ({
       what: `  server ${index + 1}, memory`,
       unit: 'MB',
@@ -90,13 +86,4 @@ function lowerPriority(pid: number): void {
   setPriority(pid, HOSTS_NICE)
   const group = `/proc/${pid}/autogroup`
   if (existsSync(group)) writeFileSync(group, String(HOSTS_NICE))
-}
-
-interface Delays {
-  readonly p99Ms: number
-  readonly maxMs: number
-}
-
-function worse({ now, before }: { now: Delays; before: Delays | null }): Delays {
-  return before !== null && before.p99Ms > now.p99Ms ? before : now
 }
