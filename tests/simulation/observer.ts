@@ -48,7 +48,8 @@ export class Observer {
   readonly #epochs = new Map<string, number>()
   /** Where a set is in an epoch. */
   readonly #placed = new Map<string, string>()
-  readonly #recovery = new Map<string, string>()
+  /** What a set is, and in which epoch it was last seen so. */
+  readonly #recovery = new Map<string, { recovery: SetRow['recovery']; epoch: number }>()
   /** The address of each set's ports, also of sets that are gone. */
   readonly #addresses = new Map<string, Set<string>>()
   readonly #freedAtMs = new Map<string, { portId: string; atMs: number }>()
@@ -80,8 +81,8 @@ export class Observer {
     if (this.#found !== undefined) throw this.#found
   }
 
-  recoveryOf(setId: string): string {
-    return this.#recovery.get(setId) ?? 'local'
+  recoveryOf(setId: string): SetRow['recovery'] {
+    return this.#recovery.get(setId)?.recovery ?? 'local'
   }
 
   watchServer(server: SimulatedServer): void {
@@ -146,7 +147,7 @@ export class Observer {
       )
       return
     }
-    this.#seeRecovery(change.before, set)
+    this.#seeRecovery(set)
     const before = this.#epochs.get(`${server.name}/${server.process.name}/${id}`) ?? 0
     claim(set.epoch >= before, 'epoch-down', () => `set ${set.name}: ${before} to ${set.epoch}`)
     this.#epochs.set(`${server.name}/${server.process.name}/${id}`, set.epoch)
@@ -164,18 +165,22 @@ export class Observer {
     this.#placed.set(key, at)
   }
 
-  /** A set that became `elsewhere` is so only once its host has said that it has come to that generation. */
-  #seeRecovery(before: SetRow | undefined, set: SetRow): void {
-    const { id, recovery, epoch, generation } = set
-    const isNews = before !== undefined && before.recovery === 'local' && set.hostId !== null
-    if (recovery === 'elsewhere' && isNews && before.epoch === epoch) {
-      this.#elsewhereFrom.set(id, { epoch, generation })
+  /**
+   * A set that became `elsewhere` is so only once its host has said that it has come to that generation, whoever sees the
+   * change first: it may be a server that has just read the tables.
+   */
+  #seeRecovery({ id, hostId, recovery, epoch, generation, localGeneration }: SetRow): void {
+    const known = this.#recovery.get(id)
+    const from = this.#elsewhereFrom.get(id)
+    if (recovery === 'elsewhere' && from?.epoch === epoch) return
+    const isNews = known?.recovery === 'local' && known.epoch === epoch && hostId !== null
+    if (recovery === 'elsewhere' && isNews) {
+      const first = localGeneration === null ? generation : localGeneration + 1
+      this.#elsewhereFrom.set(id, { epoch, generation: first })
       return
     }
-    const from = this.#elsewhereFrom.get(id)
-    if (recovery === 'elsewhere' && from !== undefined && from.epoch === epoch) return
     this.#elsewhereFrom.delete(id)
-    this.#recovery.set(id, recovery)
+    this.#recovery.set(id, { recovery, epoch })
   }
   readonly #elsewhereFrom = new Map<string, { epoch: number; generation: number }>()
 
@@ -292,7 +297,7 @@ export class Observer {
     if (from === undefined || from.epoch !== found.epoch || found.generation < from.generation)
       return
     this.#elsewhereFrom.delete(id)
-    this.#recovery.set(id, set.recovery)
+    this.#recovery.set(id, { recovery: set.recovery, epoch: set.epoch })
   }
 
   // ---- Engines
