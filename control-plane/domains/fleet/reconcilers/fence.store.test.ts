@@ -4,6 +4,7 @@ import { test, type TestContext } from 'node:test'
 import { isPlatformError, newId, type HostId } from '@nubo/base'
 import type { HostPower } from '@nubo/contracts'
 import { silentLog, systemClock, systemRandom } from '@nubo/runtime'
+import { sql } from 'kysely'
 import { FakePowerControl } from '../../../adapters/fake-power-control.ts'
 import { waitUntil } from '../../../../tests/support/wait.ts'
 import type { HostRow } from '../../../world/index.ts'
@@ -324,6 +325,53 @@ test('what a leader decided before it was cut off is not recorded under the brak
   assert.equal(await fence('lease'), undefined)
   assert.equal(stage.row().state, 'unreachable')
   assert.ok((await fence('operator')) !== undefined)
+})
+
+test('whoever holds a host is waited for when the brake takes it in, and not when the brake has it already', async (context) => {
+  const stage = await Stage.open(context)
+  const { recorder, database } = stage.server
+  const engage = (hosts: string[]) =>
+    recorder.write((tx, touched) =>
+      engageBrake(tx, touched, {
+        id: newId<'brake'>(systemClock, systemRandom),
+        name: 'zone zone-1',
+        hosts,
+        reason: { code: 'HOST_UNREACHABLE', text: `${hosts.length} of 3` },
+        sinceMs: 1,
+      }),
+    )
+  const { name } = stage.row()
+  const order: string[] = []
+  await engage(['somebody'])
+  const held = Promise.withResolvers<void>()
+  context.after(() => held.resolve())
+  const taken = Promise.withResolvers<void>()
+  const hold = () =>
+    database.query.transaction().execute(async (tx) => {
+      await sql`select 1 from host where name = ${name} for no key update`.execute(tx)
+      taken.resolve()
+      await held.promise
+      order.push('let go')
+    })
+  const holder = hold()
+  await taken.promise
+  const engaged = engage(['somebody', name]).then(() => order.push('engaged'))
+  await waitUntil(
+    async () => {
+      const { rows } = await sql`select 1 from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock'`.execute(database.query)
+      return rows.length
+    },
+    (waiting) => waiting > 0,
+  )
+  held.resolve()
+  await Promise.all([holder, engaged])
+  assert.deepEqual(order, ['let go', 'engaged'])
+  await database.query.transaction().execute(async (tx) => {
+    await sql`select 1 from host where name = ${name} for no key update`.execute(tx)
+    // It would wait for this very transaction.
+    await engage([name])
+  })
 })
 
 test('a fenced host takes nothing until it is clean, also when it is lost in between', async (context) => {
