@@ -13,6 +13,9 @@ export type SubnetId = Id<'subnet'>
 export type PortId = Id<'port'>
 export type ImageId = Id<'image'>
 export type SetId = Id<'set'>
+export type VmId = Id<'vm'>
+/** Of a set or a VM, where the difference does not matter. */
+export type InstanceId = SetId | VmId
 export type OperationId = Id<'operation'>
 export type MemberId = Id<'member'>
 export type AuditId = Id<'audit'>

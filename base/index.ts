@@ -40,6 +40,8 @@ export {
   type PortId,
   type ProjectId,
   type SetId,
+  type VmId,
+  type InstanceId,
   type SubnetId,
   type TokenId,
 } from './ids.ts'

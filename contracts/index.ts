@@ -42,6 +42,13 @@ export {
   type SetView,
   type StreamTicket,
 } from './public/set.ts'
+export {
+  CPU_MILLIS_PER_VCPU,
+  vmCreate,
+  type VmCreate,
+  type VmState,
+  type VmView,
+} from './public/vm.ts'
 export { type Operation, type OperationState } from './public/operation.ts'
 export { type ServerStatus } from './public/server.ts'
 export { watchKind, type WatchEvent, type WatchKind } from './public/watch.ts'

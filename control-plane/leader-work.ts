@@ -14,7 +14,7 @@ import {
   drainHosts,
   evacuateFenced,
   isSettled,
-  settleSetOperations,
+  settleOperations,
   type DrainLimits,
 } from './domains/compute/index.ts'
 import type { Fleet } from './domains/fleet/index.ts'
@@ -100,7 +100,7 @@ export function createLeaderWork(parts: LeaderParts): () => { stop: () => Promis
       drainHosts({ world, recorder, clock, random, ledger, limits }),
     )
     const settle = reconcile('settle', SETTLE_PERIOD_MS, () =>
-      settleSetOperations({ world, recorder, clock }),
+      settleOperations({ world, recorder, clock }),
     )
     const apply = reconcile('apply', APPLY_PERIOD_MS, () =>
       advanceApplies({
@@ -123,7 +123,7 @@ export function createLeaderWork(parts: LeaderParts): () => { stop: () => Promis
       reconcile('collect', COLLECT_PERIOD_MS, () => collection.pass()),
     ]
     const unsubscribe = world.subscribe(({ changes }) => {
-      const ofPlaces = changes.some(({ kind }) => kind === 'set' || kind === 'host')
+      const ofPlaces = changes.some(isOfPlaces)
       if (ofPlaces) place.wake()
       if (ofPlaces && world.host.by('lost', 'yes').length > 0) {
         if (changes.some(({ kind }) => kind === 'host')) fencing.wake()
@@ -144,12 +144,13 @@ export function createLeaderWork(parts: LeaderParts): () => { stop: () => Promis
   }
 }
 
+function isOfPlaces({ kind }: Pick<Change, 'kind'>): boolean {
+  return kind === 'set' || kind === 'vm' || kind === 'host'
+}
+
 /** While there are drains, whatever frees or takes room; and a drain begins with its host. */
 function isNewsForDrains(world: World, { kind }: Change): boolean {
-  return (
-    (kind === 'set' || kind === 'host') &&
-    drainKinds.some((one) => world.operation.countBy('open', one) > 0)
-  )
+  return isOfPlaces({ kind }) && drainKinds.some((one) => world.operation.countBy('open', one) > 0)
 }
 
 function isNewsForSettling(world: World, { kind, id }: Change): boolean {

@@ -3,14 +3,14 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { isPlatformError } from '@nubo/base'
 import { silentLog } from '@nubo/runtime'
-import { deleteSets } from './domains/compute/store.ts'
-import { insertSets } from './domains/compute/wanted-store.ts'
+import { deleteInstances } from './domains/compute/store.ts'
+import { insertInstances } from './domains/compute/wanted-store.ts'
 import { quotaMismatches, recountQuotas } from './domains/quota/index.ts'
 import { openQuotaStage } from './testing/quota-stage.ts'
 import type { SetRow, Touched, Tx } from './world/index.ts'
 
 const insertSet = (tx: Tx, touched: Touched, row: SetRow): Promise<void> =>
-  insertSets(tx, [{ touched, row }])
+  insertInstances(tx, [{ touched, row }])
 
 test('200 creations at once, by two processes, stop exactly at the limit', async (t) => {
   const stage = await openQuotaStage(t)
@@ -61,9 +61,10 @@ test('creations and removals of many projects in mixed transactions neither lock
       })
       if (at % 3 === 0)
         await recorder.write(async (tx, touched) => {
-          for (const row of rows.toReversed()) await deleteSets(tx, touched, [row.id])
+          for (const row of rows.toReversed())
+            await deleteInstances(tx, touched, [{ kind: 'set', id: row.id }])
           // A second time changes nothing.
-          for (const row of rows) await deleteSets(tx, touched, [row.id])
+          for (const row of rows) await deleteInstances(tx, touched, [{ kind: 'set', id: row.id }])
         })
     }),
   )
@@ -131,7 +132,9 @@ test('a limit below what is used takes nothing away: nothing is made, all can be
     recorder.write((tx, touched) => insertSet(tx, touched, stage.newSet(project)))
   for (const row of rows) {
     await assert.rejects(create(), (error) => isPlatformError(error, 'QUOTA_EXCEEDED'))
-    await recorder.write((tx, touched) => deleteSets(tx, touched, [row.id]))
+    await recorder.write((tx, touched) =>
+      deleteInstances(tx, touched, [{ kind: 'set', id: row.id }]),
+    )
   }
   await create()
   assert.deepEqual(await quotaMismatches(stage.database), [])
@@ -151,6 +154,6 @@ test('counters that a server of an older version left wrong are counted anew, a 
   await recountQuotas({ database: stage.database, recorder, log: silentLog })
   assert.deepEqual(await quotaMismatches(stage.database), [])
   await stage.database.query.updateTable('quota').set({ instances: 0 }).execute()
-  await recorder.write((tx, touched) => deleteSets(tx, touched, [row.id]))
+  await recorder.write((tx, touched) => deleteInstances(tx, touched, [{ kind: 'set', id: row.id }]))
   assert.equal((await stage.used(shop)).instances, 0)
 })

@@ -56,6 +56,7 @@ const attempts: Readonly<Record<string, (query: Query) => Promise<void>>> = {
   network_vni_check: statement(`update network set vni = 16777216`),
   subnet_name: again('subnet', { id: fresh }),
   image_name: again('image', { id: fresh }),
+  image_kind: statement(`update image set kind = 'zip'`),
   image_source_check: statement(`update image set source = 'zip'`),
   set_name: again('set', { id: fresh }),
   set_wanted_check: statement(`update set set wanted = 'paused'`),
@@ -64,11 +65,20 @@ const attempts: Readonly<Record<string, (query: Query) => Promise<void>>> = {
   set_recovery_check: statement(`update set set recovery = 'never'`),
   // A set on a host has been placed at least once.
   set_check: statement(`update set set epoch = 0`),
+  vm_name: again('vm', { id: fresh }),
+  vm_wanted_check: statement(`update vm set wanted = 'gone'`),
+  vm_generation_check: statement(`update vm set generation = 0`),
+  vm_priority_check: statement(`update vm set priority = 1001`),
+  vm_recovery_check: statement(`update vm set recovery = 'never'`),
+  vm_check: statement(`update vm set epoch = 0`),
   port_name: again('port', { id: fresh, mac: '0a:00:00:00:00:03', address: '10.0.1.4' }),
   port_address: again('port', { id: fresh, name: 'other', mac: '0a:00:00:00:00:03' }),
   port_mac: again('port', { id: fresh, name: 'other', address: '10.0.1.4' }),
   // Attached to a set and to an interface at once.
   port_check: statement(`update port set host_id = '${sampleId(3)}', interface_name = 'eth7'`),
+  // A set's and a VM's at once.
+  port_of_one: statement(`update port set vm_id = '${sampleId(13)}'`),
+  port_vm_id_fkey: statement(`update port set set_id = null, vm_id = '${fresh}'`),
   address_rest_host_id_fkey: statement(`update address_rest set host_id = '${fresh}'`),
   // A host without an interface.
   port_check1: statement(`update port set set_id = null, host_id = '${sampleId(3)}'`),
@@ -215,6 +225,8 @@ describe('the schema', () => {
     await statement('delete from port')(query)
     await statement('delete from set')(query)
     assert.equal(await count('set_found'), 0)
+    await statement('delete from vm')(query)
+    assert.equal(await count('vm_found'), 0)
     await statement('delete from subnet')(query)
     assert.equal(await count('address_rest'), 0)
     await statement('delete from host')(query)

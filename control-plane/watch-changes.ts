@@ -34,6 +34,8 @@ function alteredBy(world: World, change: PastChange): Shown[] {
       return []
     case 'setFound':
       return [{ kind: 'set', id }]
+    case 'vmFound':
+      return [{ kind: 'vm', id }]
     case 'host':
       return [
         { kind, id },
@@ -41,10 +43,15 @@ function alteredBy(world: World, change: PastChange): Shown[] {
           'set',
           world.set.by('host', id).map((set) => set.id),
         ),
+        ...all(
+          'vm',
+          world.vm.by('host', id).map((vm) => vm.id),
+        ),
       ]
-    case 'set': {
+    case 'set':
+    case 'vm': {
       const isMoved = before?.hostId !== after?.hostId || before?.wanted !== after?.wanted
-      const ports = isMoved ? world.port.by('set', id).map((port) => port.id) : []
+      const ports = isMoved ? world.port.by('instance', id).map((port) => port.id) : []
       return [
         { kind, id },
         ...all('host', isMoved ? [before?.hostId, after?.hostId] : []),
@@ -59,6 +66,7 @@ function alteredBy(world: World, change: PastChange): Shown[] {
       return [
         { kind, id },
         ...all('set', [before?.setId, after?.setId]),
+        ...all('vm', [before?.vmId, after?.vmId]),
         ...all('network', isNewOrGone ? [before?.networkId, after?.networkId] : []),
         ...all('subnet', isNewOrGone ? [before?.subnetId, after?.subnetId] : []),
       ]

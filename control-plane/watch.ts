@@ -6,7 +6,7 @@ import { brakeView, hostView } from './domains/fleet/index.ts'
 import { imageView } from './domains/images/index.ts'
 import { networkView, portView, subnetView } from './domains/network/index.ts'
 import { operationView } from './domains/operations/index.ts'
-import { encodedSet } from './domains/compute/index.ts'
+import { encodedSet, vmView } from './domains/compute/index.ts'
 import { AlteredObjects, type Altered } from './watch-changes.ts'
 import { ownerOf, type Owner, type PastChangeSet, type World } from './world/index.ts'
 
@@ -62,6 +62,10 @@ function show(world: World, kind: WatchKind, id: string): unknown {
       const row = world.set.get(id)
       return row && encodedSet(world, row)
     }
+    case 'vm': {
+      const row = world.vm.get(id)
+      return row && vmView(world, row)
+    }
     case 'operation': {
       const row = world.operation.get(id)
       return row && operationView(row)
@@ -98,6 +102,8 @@ function rowsOf(
       return world.image.by('project', project)
     case 'set':
       return world.set.by('project', project)
+    case 'vm':
+      return world.vm.by('project', project)
     case 'operation':
       return world.operation.by('project', project)
     case 'brake':
@@ -114,6 +120,7 @@ const watchable: readonly WatchKind[] = [
   'port',
   'image',
   'set',
+  'vm',
   'operation',
   'brake',
 ]

@@ -24,7 +24,7 @@ describe('without servers', () => {
     assert.equal(before?.containers.get('main')?.found.state, 'running')
     rig.servers.down.clear()
     await rig.clock.advance(10_000)
-    assert.equal(rig.servers.last.of('found')[0]?.sets[0]?.state, 'running')
+    assert.equal(rig.servers.last.of('found')[0]?.instances[0]?.state, 'running')
     assert.equal(rig.host.setHost.sets.get(testId('set', 1)), before)
     await rig.host.stop()
   })
@@ -318,7 +318,7 @@ describe('a session', () => {
     assert.equal(first?.full, true)
     // No flapping over an agent's restart: the first thing that is told is that it runs.
     assert.deepEqual(
-      first?.sets.map(({ state }) => state),
+      first?.instances.map(({ state }) => state),
       ['running'],
     )
     await rig.host.stop()

@@ -35,7 +35,7 @@ describe('a set', () => {
     assert.equal(rig.host.switchHardware.ports.size, 0)
     const states = rig.servers.last
       .of('found')
-      .flatMap(({ sets }) => sets)
+      .flatMap(({ instances }) => instances)
       .map(({ state }) => state)
     assert.equal(states.at(-1), 'absent')
     assert.equal(states.filter((state) => state === 'absent').length, 1)

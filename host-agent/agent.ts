@@ -225,7 +225,7 @@ class HostAgent implements Agent {
   }
 
   found(setId: string): FoundSet | undefined {
-    return this.#reports.get(setId)
+    return this.#reports.set(setId)
   }
 
   /** What the region told last; the configuration stays as a way back if all of that is gone. */
@@ -252,6 +252,8 @@ class HostAgent implements Agent {
       underlayMtuBytes: settings.underlayMtuBytes,
       stopsWithinMs: this.#deps.lease.stopsWithinMs(),
       probeAddress: this.#deps.probes.address,
+      accelerator: null,
+      vmsProblem: null,
     }
   }
 
@@ -332,6 +334,7 @@ class HostAgent implements Agent {
     for (const item of update.upserts) {
       if (item.kind !== 'set' || this.#store.set(item.id) !== undefined) continue
       const report: FoundSet = {
+        kind: 'set',
         id: item.id,
         epoch: item.epoch,
         generation: item.generation,

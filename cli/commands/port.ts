@@ -107,9 +107,14 @@ function defineChanges(port: Command, context: CommandContext): void {
 
 function bindingText({ binding }: Port): string {
   if (binding === null) return 'free'
-  return binding.kind === 'set'
-    ? `set ${binding.set}`
-    : `interface ${binding.interfaceName} of ${binding.host}`
+  switch (binding.kind) {
+    case 'set':
+      return `set ${binding.set}`
+    case 'vm':
+      return `vm ${binding.vm}`
+    case 'interface':
+      return `interface ${binding.interfaceName} of ${binding.host}`
+  }
 }
 
 function shape({ surroundings: { clock } }: CommandContext): ListShape<Port> {

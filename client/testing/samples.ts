@@ -91,6 +91,7 @@ export const sampleImage: Image = {
   sizeBytes: 1_234_567,
   layers: 1,
   source: 'rootfs',
+  kind: 'container',
   command: ['/bin/sh'],
   uploadDigest: `sha256:${'cd'.repeat(32)}`,
   usedBy: 1,
@@ -195,6 +196,9 @@ export const sampleHost: Host = {
   fence: null,
   power: null,
   stopsWithinMs: 8_000,
+  vms: 0,
+  accelerator: null,
+  vmsProblem: null,
   inventory: {
     cores: 4,
     memoryBytes: resources.memoryBytes,

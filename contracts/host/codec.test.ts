@@ -19,7 +19,7 @@ import {
 const hostId = '0190a000-0005-7000-8000-000000000001'
 const hello: AgentMessage = {
   type: 'hello',
-  contracts: [2, 1],
+  contracts: [3, 2, 1],
   hostId,
   bootId: 'boot',
   wantedRevision: 7,
@@ -38,11 +38,13 @@ const hello: AgentMessage = {
   underlayMtuBytes: 1_600,
   stopsWithinMs: 8_000,
   probeAddress: '172.16.0.1:7444',
+  accelerator: null,
+  vmsProblem: null,
 }
 const agentMessages: AgentMessage[] = [
   hello,
   { type: 'heartbeat', sequence: 1 },
-  { type: 'found', full: true, last: true, wantedRevision: null, sets: [] },
+  { type: 'found', full: true, last: true, wantedRevision: null, instances: [] },
   { type: 'probe-report', id: 1, results: [{ hostId, answer: null }] },
 ]
 const welcome: ServerMessage = {
@@ -122,7 +124,7 @@ test('the path of a session names its version', () => {
       contractOfSessionPath(hostSessionPath(number)),
       number >= HOST_CONTRACT_OLDEST ? number : undefined,
     )
-  for (const path of ['/host/v3/session', '/host/v0/session', '/host/v2/session?', '/', undefined])
+  for (const path of ['/host/v4/session', '/host/v0/session', '/host/v3/session?', '/', undefined])
     assert.equal(contractOfSessionPath(path), undefined)
 })
 
@@ -177,6 +179,6 @@ test('the path of a stream names its version and token', () => {
       contract: number,
       token: 'tok-en',
     })
-  for (const path of ['/host/v3/streams/x', '/host/v1/session', '/v1/streams/x', undefined])
+  for (const path of ['/host/v4/streams/x', '/host/v1/session', '/v1/streams/x', undefined])
     assert.equal(contractOfStreamPath(path), undefined)
 })

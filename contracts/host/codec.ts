@@ -2,15 +2,10 @@ import type { z } from 'zod'
 import * as firstCalls from './v1/calls.ts'
 import * as first from './v1/messages.ts'
 import * as latestCalls from './v2/calls.ts'
-import {
-  agentMessageFromPrevious,
-  agentMessageToPrevious,
-  serverMessageFromPrevious,
-  serverMessageToPrevious,
-  streamRequestFromPrevious,
-  streamRequestToPrevious,
-} from './v2/convert.ts'
-import * as latest from './v2/messages.ts'
+import * as toSecond from './v2/convert.ts'
+import * as second from './v2/messages.ts'
+import * as toThird from './v3/convert.ts'
+import * as latest from './v3/messages.ts'
 import type { HostContract } from './versions.ts'
 
 /** A message of the newest shape, or what zod found wrong with it in the version of the connection. */
@@ -37,17 +32,34 @@ const codecs: Readonly<Record<HostContract, HostCodec>> = {
   1: {
     contract: 1,
     parseAgentMessage: (json) =>
-      converted(first.agentMessage.safeParse(json), agentMessageFromPrevious),
+      converted(first.agentMessage.safeParse(json), (message) =>
+        toThird.agentMessageFromPrevious(toSecond.agentMessageFromPrevious(message)),
+      ),
     parseServerMessage: (json) =>
-      converted(first.serverMessage.safeParse(json), serverMessageFromPrevious),
-    encodeAgentMessage: (message) => encoded(agentMessageToPrevious(message)),
-    encodeServerMessage: (message) => encoded(serverMessageToPrevious(message)),
+      converted(first.serverMessage.safeParse(json), (message) =>
+        toThird.serverMessageFromPrevious(toSecond.serverMessageFromPrevious(message)),
+      ),
+    encodeAgentMessage: (message) =>
+      encoded(toSecond.agentMessageToPrevious(toThird.agentMessageToPrevious(message))),
+    encodeServerMessage: (message) =>
+      encoded(toSecond.serverMessageToPrevious(toThird.serverMessageToPrevious(message))),
     parseStreamRequest: (json) =>
-      converted(firstCalls.streamRequest.safeParse(json), streamRequestFromPrevious),
-    encodeStreamRequest: (request) => JSON.stringify(streamRequestToPrevious(request)),
+      converted(firstCalls.streamRequest.safeParse(json), toSecond.streamRequestFromPrevious),
+    encodeStreamRequest: (request) => JSON.stringify(toSecond.streamRequestToPrevious(request)),
   },
   2: {
     contract: 2,
+    parseAgentMessage: (json) =>
+      converted(second.agentMessage.safeParse(json), toThird.agentMessageFromPrevious),
+    parseServerMessage: (json) =>
+      converted(second.serverMessage.safeParse(json), toThird.serverMessageFromPrevious),
+    encodeAgentMessage: (message) => encoded(toThird.agentMessageToPrevious(message)),
+    encodeServerMessage: (message) => encoded(toThird.serverMessageToPrevious(message)),
+    parseStreamRequest: (json) => latestCalls.streamRequest.safeParse(json),
+    encodeStreamRequest: (request) => JSON.stringify(request),
+  },
+  3: {
+    contract: 3,
     parseAgentMessage: (json) => latest.agentMessage.safeParse(json),
     parseServerMessage: (json) => latest.serverMessage.safeParse(json),
     encodeAgentMessage: encoded,
@@ -68,13 +80,6 @@ function converted<From, To>(
   return parsed.success ? { success: true, data: convert(parsed.data) } : parsed
 }
 
-function encoded(
-  message:
-    | latest.AgentMessage
-    | latest.ServerMessage
-    | first.AgentMessage
-    | first.ServerMessage
-    | undefined,
-): string | undefined {
+function encoded(message: object | undefined): string | undefined {
   return message === undefined ? undefined : JSON.stringify(message)
 }

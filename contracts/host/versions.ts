@@ -13,12 +13,13 @@
 export const hostContractVersions = [
   { number: 1, name: 'initial' },
   { number: 2, name: 'probes, positions of logs' },
+  { number: 3, name: 'virtual machines' },
 ] as const
 
 export type HostContract = (typeof hostContractVersions)[number]['number']
 
 /** Spoken by the newest agents and servers. */
-export const HOST_CONTRACT_LATEST = 2
+export const HOST_CONTRACT_LATEST = 3
 /** The oldest that servers and agents still speak. */
 export const HOST_CONTRACT_OLDEST = 1
 

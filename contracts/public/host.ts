@@ -130,6 +130,10 @@ export const host = z
     /** What placed instances have taken. */
     allocated: hostResources,
     sets: z.int(),
+    vms: z.int().default(0),
+    /** What it runs VMs with; null: it runs none, and `vmsProblem` may say why. */
+    accelerator: z.enum(['kvm', 'tcg']).nullable().default(null),
+    vmsProblem: z.string().nullable().default(null),
     bootId: z.string().nullable(),
     vtepAddress: z.string().nullable(),
     serverName: z.string().nullable(),

@@ -13,11 +13,13 @@ export const image = z
     /** Sum of the layers as stored. */
     sizeBytes: z.int(),
     layers: z.int(),
-    source: z.enum(['rootfs', 'docker-archive', 'oci-layout']),
+    source: z.enum(['rootfs', 'docker-archive', 'oci-layout', 'raw', 'qcow2', 'vmdk', 'kernel']),
+    /** What it starts: containers, or a VM from a disk or a kernel. */
+    kind: z.enum(['container', 'disk', 'kernel']).default('container'),
     command: z.array(z.string()),
     /** Of the file that was imported; null where that was not kept. */
     uploadDigest: z.string().nullable().default(null),
-    /** How many sets use it. */
+    /** How many sets and VMs use it. */
     usedBy: z.int(),
     createdAtMs: timeMs,
   })

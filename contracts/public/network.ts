@@ -53,6 +53,7 @@ export type Subnet = z.infer<typeof subnet>
 export const portBinding = z
   .union([
     z.object({ kind: z.literal('set'), setId: id, set: z.string() }),
+    z.object({ kind: z.literal('vm'), vmId: id, vm: z.string() }),
     z.object({
       kind: z.literal('interface'),
       hostId: id,

@@ -9,6 +9,7 @@ import { quotaRoutes } from './quota.ts'
 import { serverRoutes } from './server.ts'
 import { placeRoutes } from './place.ts'
 import { setRoutes } from './set.ts'
+import { vmRoutes } from './vm.ts'
 import { watchRoutes } from './watch.ts'
 
 /** Every call of the public API, by name. */
@@ -18,6 +19,7 @@ export const api = {
   ...networkRoutes,
   ...imageRoutes,
   ...setRoutes,
+  ...vmRoutes,
   ...placeRoutes,
   ...operationRoutes,
   ...quotaRoutes,

@@ -11,6 +11,7 @@ export const watchKind = z.enum([
   'port',
   'image',
   'set',
+  'vm',
   'operation',
   'brake',
 ])

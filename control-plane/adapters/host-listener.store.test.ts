@@ -7,7 +7,9 @@ import { describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { HostId } from '@nubo/base'
 import {
+  HOST_CONTRACT_LATEST,
   HOST_MESSAGE_BYTES_MAX,
+  hostCodec,
   hostSessionPath,
   type FoundReport,
   type FoundSet,
@@ -113,19 +115,19 @@ describe('an agent', () => {
 })
 
 describe('contract versions', () => {
-  test('an agent of version 1 is served on its own path, beside one of version 2', async (context) => {
+  test('an agent of version 1 is served on its own path, beside one of the newest', async (context) => {
     const server = await startServer(context)
     const identity = await joinAgent(server, 'h1')
     const old = await dialSession(server, identity, hostSessionPath(1)).opened()
-    const { stopsWithinMs: _stops, probeAddress: _address, ...hello } = helloOf(identity.hostId)
-    old.send(JSON.stringify({ ...hello, contracts: [1] }))
+    const hello = hostCodec(1).encodeAgentMessage(helloOf(identity.hostId)) ?? ''
+    old.send(hello)
     await waitUntil(() => old.messages.length === 2)
     const [welcome] = old.messages.map(({ text }) => JSON.parse(text ?? ''))
     assert.deepEqual([welcome.type, welcome.contract, welcome.probeKey], ['welcome', 1, undefined])
     const newer = await connectAgent(server, await joinAgent(server, 'h2'))
     const [welcomed] = newer.sessionMessages()
     assert.ok(welcomed?.type === 'welcome')
-    assert.deepEqual([welcomed.contract, welcomed.probeKey], [2, '7'.repeat(64)])
+    assert.deepEqual([welcomed.contract, welcomed.probeKey], [HOST_CONTRACT_LATEST, '7'.repeat(64)])
   })
 
   test('any server asks a host for its neighbours, whichever server has its session', async (context) => {
@@ -200,7 +202,7 @@ describe('a session is refused', () => {
     // A certificate without its key does not even connect.
     await refused(dialSession(server, { key, cert: identity.cert }))
     await refused(dialSession(server, identity, '/host/v1/other'))
-    await refused(dialSession(server, identity, '/host/v3/session'))
+    await refused(dialSession(server, identity, '/host/v4/session'))
     await refused(dialSession(server, identity, `/host/v1/streams/${'x'.repeat(43)}`))
     await connectAgent(server, identity)
   })
@@ -316,6 +318,7 @@ describe('a hostile agent with a good certificate', () => {
     const { setId } = await placeSet(server, { name: 'web', hostId: idOf(good) })
     const report = (epoch: number): FoundReport => {
       const set: FoundSet = {
+        kind: 'set',
         id: setId,
         epoch,
         generation: 1,
@@ -324,7 +327,7 @@ describe('a hostile agent with a good certificate', () => {
         reason: null,
         containers: [],
       }
-      return { type: 'found', full: false, last: true, wantedRevision: null, sets: [set] }
+      return { type: 'found', full: false, last: true, wantedRevision: null, instances: [set] }
     }
     const thief = await connectAgent(server, bad)
     thief.send(report(1))

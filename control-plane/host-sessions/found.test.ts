@@ -11,6 +11,7 @@ import { change, gone, hostId, hostRow, put, setId, setRow } from './testing/row
 
 function foundSet(n: number, changes: Partial<FoundSet> = {}): FoundSet {
   return {
+    kind: 'set',
     id: setId(n),
     epoch: 2,
     generation: 1,
@@ -22,8 +23,8 @@ function foundSet(n: number, changes: Partial<FoundSet> = {}): FoundSet {
   }
 }
 
-function report(sets: FoundSet[], changes: Partial<FoundReport> = {}): FoundReport {
-  return { type: 'found', full: false, last: true, wantedRevision: null, sets, ...changes }
+function report(instances: FoundSet[], changes: Partial<FoundReport> = {}): FoundReport {
+  return { type: 'found', full: false, last: true, wantedRevision: null, instances, ...changes }
 }
 
 /** Set 1 at epoch 2 on host 1, set 2 at epoch 2 on host 2. */
@@ -47,7 +48,7 @@ function start(record?: (report: HostReport) => Promise<void>) {
     world,
     clock,
     log: silentLog,
-    goneAt: (id) => told.get(id),
+    goneAt: ({ id }) => told.get(id),
     after: async () => undefined,
     events: {
       recordFound: async (_host, found) => {
@@ -115,7 +116,7 @@ describe('the reports of a session', () => {
     release()
     await queue.idle()
     assert.deepEqual(
-      recorded.map(({ full, sets }) => [full, sets.map((set) => set.state)]),
+      recorded.map(({ full, instances }) => [full, instances.map(({ state }) => state)]),
       [
         [true, ['pending']],
         [false, ['running']],
@@ -132,7 +133,7 @@ describe('the reports of a session', () => {
     await clock.advance(1)
     assert.deepEqual(recorded, [
       {
-        sets: [foundSet(1)],
+        instances: [foundSet(1)],
         full: true,
         mentioned: new Set([setId(1), setId(7)]),
         sessionId: 'session',
@@ -174,7 +175,7 @@ describe('the reports of a session', () => {
     queue.add(report([foundSet(1, { epoch: 1 })], { full: true }))
     await clock.advance(1)
     assert.deepEqual(recorded, [
-      { sets: [], full: true, mentioned: new Set([setId(1)]), sessionId: 'session' },
+      { instances: [], full: true, mentioned: new Set([setId(1)]), sessionId: 'session' },
     ])
   })
 
@@ -189,7 +190,12 @@ describe('the reports of a session', () => {
     away = false
     await clock.advance(1_000)
     assert.deepEqual(recorded, [
-      { sets: [foundSet(1)], full: true, mentioned: new Set([setId(1)]), sessionId: 'session' },
+      {
+        instances: [foundSet(1)],
+        full: true,
+        mentioned: new Set([setId(1)]),
+        sessionId: 'session',
+      },
     ])
     assert.deepEqual(defects, [])
   })
@@ -256,7 +262,7 @@ describe('the reports of a session', () => {
     change(world, put('set', setRow(1, { hostId: hostId(1), epoch: 3 })))
     await clock.advance(1)
     assert.deepEqual(
-      recorded.map(({ sets }) => sets),
+      recorded.map(({ instances }) => instances),
       [[ahead]],
     )
   })
@@ -268,7 +274,7 @@ describe('the reports of a session', () => {
     queue.add(report([foundSet(1)]))
     await clock.advance(5_000)
     assert.deepEqual(
-      recorded.map(({ sets }) => sets.map((set) => set.epoch)),
+      recorded.map(({ instances }) => instances.map(({ epoch }) => epoch)),
       [[2]],
     )
   })
@@ -286,7 +292,7 @@ describe('the reports of a session', () => {
 describe('a set that is to leave the host', () => {
   const leaving = { revision: 5, sinceMs: 0, reason: 'host h1 is drained' }
   const ids = (recorded: readonly HostReport[]) =>
-    recorded.map(({ sets }) => sets.map(({ id, state }) => [id, state]))
+    recorded.map(({ instances }) => instances.map(({ id, state }) => [id, state]))
 
   function leave() {
     const stage = start()
@@ -329,7 +335,7 @@ describe('the end of a removed set', () => {
   const remove = (world: World): void =>
     change(world, put('set', setRow(1, { hostId: hostId(1), epoch: 2, wanted: 'removed' })))
   const statesOf = (recorded: readonly HostReport[]) =>
-    recorded.flatMap(({ sets }) => sets.map(({ state, epoch }) => `${state} ${epoch}`))
+    recorded.flatMap(({ instances }) => instances.map(({ state, epoch }) => `${state} ${epoch}`))
 
   test('is concluded from a host that knows of it and has nothing of the set, which it never heard of', async () => {
     const { clock, world, queue, recorded, told } = start()

@@ -1,11 +1,12 @@
 import { isPlatformError, sleep, type Clock, type HostId } from '@nubo/base'
-import type { FoundReport, FoundSet } from '@nubo/contracts/host'
+import type { FoundInstance, FoundReport } from '@nubo/contracts/host'
 import type { Log } from '@nubo/runtime'
-import type { World } from '../world/index.ts'
+import { instancesBy, kindOf, type InstanceKind, type World } from '../world/index.ts'
+import { nothingOf } from '../domains/compute/index.ts'
 import type { HostEvents } from './needs.ts'
 
-/** Reports that came while one was being recorded are merged; a host cannot have more sets than this. */
-const PENDING_SETS_MAX = 10_000
+/** Reports that came while one was being recorded are merged; a host cannot have more than this. */
+const PENDING_MAX = 10_000
 /** How long a report may refer to a revision that this process has not seen yet. */
 const REVISION_WAIT_MS = 2_000
 const RETRY_MS = 500
@@ -16,33 +17,35 @@ const RETRY_MS = 500
 export const STALE_REPORTS_MAX = 20
 
 /**
- * `current`: the set is on this host at this epoch. `stale`: an older epoch, or the set has no host now. `ahead`: an
- * epoch or generation that was never given out. `foreign`: the present placement of another host. `unknown`: no such set.
+ * `current`: it is on this host at this epoch. `stale`: an older epoch, or it has no host now. `ahead`: an
+ * epoch or generation that was never given out. `foreign`: the present placement of another host. `unknown`: there is no such instance.
  */
 export type Verdict = 'current' | 'stale' | 'ahead' | 'foreign' | 'unknown'
 
 export function judgeFound(
   world: World,
   hostId: HostId,
-  found: Pick<FoundSet, 'id' | 'epoch' | 'generation'>,
+  found: Pick<FoundInstance, 'kind' | 'id' | 'epoch' | 'generation'>,
 ): Verdict {
-  const set = world.set.get(found.id)
-  if (set === undefined) return 'unknown'
-  if (found.epoch > set.epoch || found.generation > set.generation) return 'ahead'
-  if (found.epoch < set.epoch || set.hostId === null) return 'stale'
-  return set.hostId === hostId ? 'current' : 'foreign'
+  const row = world[found.kind].get(found.id)
+  if (row === undefined) return 'unknown'
+  if (found.epoch > row.epoch || found.generation > row.generation) return 'ahead'
+  if (found.epoch < row.epoch || row.hostId === null) return 'stale'
+  return row.hostId === hostId ? 'current' : 'foreign'
 }
 
 /** The later report says more; a full one says all. */
 export function mergeReports(earlier: FoundReport, later: FoundReport): FoundReport {
   if (later.full) return later
-  const sets = new Map([...earlier.sets, ...later.sets].map((set) => [set.id, set]))
+  const instances = new Map(
+    [...earlier.instances, ...later.instances].map((found) => [found.id, found]),
+  )
   return {
     type: 'found',
     full: earlier.full,
     last: true,
     wantedRevision: later.wantedRevision ?? earlier.wantedRevision,
-    sets: [...sets.values()],
+    instances: [...instances.values()],
   }
 }
 
@@ -53,8 +56,8 @@ export interface FoundQueueDeps {
   readonly events: HostEvents
   readonly clock: Clock
   readonly log: Log
-  /** The revision from which on the host knows that it is not to have a set; undefined: it was not told so. */
-  readonly goneAt: (setId: string) => number | undefined
+  /** The revision from which on the host knows that it is not to have an instance; undefined: it was not told so. */
+  readonly goneAt: (ref: { kind: InstanceKind; id: string }) => number | undefined
   /** Resolves when the previous session of this host has recorded its last report. */
   readonly after: () => Promise<void>
   /** Nothing that the host has is of an older placement; told again with each report while the host is returning. */
@@ -85,8 +88,8 @@ export class FoundQueue {
     const report = this.#assembled(part)
     if (report === undefined) return
     this.#pending = this.#pending === undefined ? report : mergeReports(this.#pending, report)
-    if (this.#pending.sets.length > PENDING_SETS_MAX) {
-      this.#deps.onViolation(`more than ${PENDING_SETS_MAX} sets reported`)
+    if (this.#pending.instances.length > PENDING_MAX) {
+      this.#deps.onViolation(`more than ${PENDING_MAX} instances reported`)
       return
     }
     this.#running ??= this.#run().finally(() => {
@@ -97,11 +100,11 @@ export class FoundQueue {
   /** A report in one message, or all of one that was cut; undefined until its last part is here. */
   #assembled(part: FoundReport): FoundReport | undefined {
     if (!part.full || (part.last && this.#parts === undefined)) return part
-    const sets = [...(this.#parts?.sets ?? []), ...part.sets]
-    this.#parts = part.last ? undefined : { ...part, sets }
-    if (part.last) return { ...part, sets }
-    if (sets.length > PENDING_SETS_MAX)
-      this.#deps.onViolation(`more than ${PENDING_SETS_MAX} sets reported`)
+    const instances = [...(this.#parts?.instances ?? []), ...part.instances]
+    this.#parts = part.last ? undefined : { ...part, instances }
+    if (part.last) return { ...part, instances }
+    if (instances.length > PENDING_MAX)
+      this.#deps.onViolation(`more than ${PENDING_MAX} instances reported`)
     return undefined
   }
 
@@ -147,17 +150,17 @@ export class FoundQueue {
     if (this.#stop.signal.aborted || admissible === undefined) return
     this.#present = presentAfter(report, this.#present)
     const left = vacated(world, { hostId, report, present: this.#present, goneAt })
-    const sets = [
+    const instances = [
       ...admissible,
       ...left.filter(({ id }) => !admissible.some((found) => found.id === id)),
     ]
     this.#leftovers = leftoversAfter(world, { hostId, report, before: this.#leftovers })
     const isClean = this.#leftovers?.size === 0 && world.host.get(hostId)?.state === 'returning'
-    if (sets.length === 0 && !report.full) return isClean ? this.#deps.onClean() : undefined
+    if (instances.length === 0 && !report.full) return isClean ? this.#deps.onClean() : undefined
     // What was refused was spoken of all the same: it is not gone.
-    const mentioned = new Set(report.sets.map((found) => found.id))
+    const mentioned = new Set(report.instances.map((found) => found.id))
     await events.recordFound(hostId, {
-      sets,
+      instances,
       full: report.full,
       mentioned,
       sessionId: this.#deps.sessionId,
@@ -166,21 +169,21 @@ export class FoundQueue {
   }
 
   /** Undefined after a violation. */
-  #admissible(report: FoundReport): FoundSet[] | undefined {
+  #admissible(report: FoundReport): FoundInstance[] | undefined {
     const { world, hostId, log, onViolation } = this.#deps
-    const admissible: FoundSet[] = []
-    const refused: { set: string; epoch: number; verdict: Verdict }[] = []
-    for (const found of report.sets) {
+    const admissible: FoundInstance[] = []
+    const refused: { id: string; epoch: number; verdict: Verdict }[] = []
+    for (const found of report.instances) {
       const verdict = judgeFound(world, hostId, found)
       if (verdict === 'current') admissible.push(found)
       else if (verdict === 'foreign') {
-        onViolation(`set ${found.id} at epoch ${found.epoch} is on another host`)
+        onViolation(`${found.kind} ${found.id} at epoch ${found.epoch} is on another host`)
         return undefined
       } else if (!isGoing(found, verdict))
-        refused.push({ set: found.id, epoch: found.epoch, verdict })
+        refused.push({ id: found.id, epoch: found.epoch, verdict })
     }
     if (refused.length === 0) return admissible
-    log.warn('reports of sets were refused', { count: refused.length, first: refused[0] })
+    log.warn('reports of instances were refused', { count: refused.length, first: refused[0] })
     this.#staleReports++
     if (this.#staleReports <= STALE_REPORTS_MAX) return admissible
     onViolation('it goes on reporting epochs that do not count')
@@ -199,7 +202,7 @@ export function leftoversAfter(
   const { hostId, report, before } = said
   if (!report.full && before === undefined) return undefined
   const left = new Set(report.full ? [] : before)
-  for (const found of report.sets) {
+  for (const found of report.instances) {
     if (found.state === 'absent' || judgeFound(world, hostId, found) === 'current')
       left.delete(found.id)
     else left.add(found.id)
@@ -214,7 +217,7 @@ export function presentAfter(
 ): Set<string> | undefined {
   if (!report.full && before === undefined) return undefined
   const present = new Set(report.full ? [] : before)
-  for (const found of report.sets) {
+  for (const found of report.instances) {
     if (found.state === 'absent') present.delete(found.id)
     else present.add(found.id)
   }
@@ -222,7 +225,7 @@ export function presentAfter(
 }
 
 /**
- * Sets that are to leave the host, or are removed, and of which it has nothing, though it does not say so: it had said it
+ * Instances that are to leave the host, or are removed, and of which it has nothing, though it does not say so: it had said it
  * to a session that ended or of an older placement, or it never had them. That counts only from a host that knows that it
  * is to have them no more, since one that does not could start them at any moment. Pure.
  */
@@ -234,31 +237,30 @@ export function vacated(
     present: ReadonlySet<string> | undefined
     goneAt: FoundQueueDeps['goneAt']
   },
-): FoundSet[] {
+): FoundInstance[] {
   const { hostId, report, present, goneAt } = said
   const revision = report.wantedRevision
   if (present === undefined || revision === null) return []
-  const leaving = world.set
-    .by('leaving', hostId)
-    .filter((set) => set.leaving !== null && set.leaving.revision <= revision)
-  const removed = world.set
-    .by('host', hostId)
-    .filter((set) => set.wanted === 'removed' && (goneAt(set.id) ?? Infinity) <= revision)
+  const leaving = instancesBy(world, 'leaving', hostId).filter(
+    (row) => row.leaving !== null && row.leaving.revision <= revision,
+  )
+  const removed = instancesBy(world, 'host', hostId).filter(
+    (row) =>
+      row.wanted === 'removed' &&
+      (goneAt({ kind: kindOf(row), id: row.id }) ?? Infinity) <= revision,
+  )
   return [...new Set([...leaving, ...removed])]
     .filter(({ id }) => !present.has(id))
-    .map(({ id, epoch, wanted, generation }) => ({
-      id,
-      epoch,
-      generation: wanted === 'removed' ? generation : 0,
-      state: 'absent' as const,
-      progress: '',
-      reason: null,
-      containers: [],
-    }))
+    .map((row) =>
+      nothingOf(row, {
+        state: 'absent',
+        generation: row.wanted === 'removed' ? row.generation : 0,
+      }),
+    )
 }
 
-/** The end of what no longer counts, or the echo of a set whose end was recorded, is no offence. */
-function isGoing(found: FoundSet, verdict: Verdict): boolean {
+/** The end of what no longer counts, or the echo of one whose end was recorded, is no offence. */
+function isGoing(found: FoundInstance, verdict: Verdict): boolean {
   if (verdict === 'unknown') return true
   return verdict === 'stale' && (found.state === 'stopping' || found.state === 'absent')
 }

@@ -1,14 +1,17 @@
 import type { HostId, NetworkId, PortId } from '@nubo/base'
 import { wantedKey } from '@nubo/contracts/host'
-import type {
-  Change,
-  ChangeSet,
-  HostRow,
-  NetworkRow,
-  PortRow,
-  SetRow,
-  SubnetRow,
-  World,
+import {
+  instanceOf,
+  kindOf,
+  type Change,
+  type ChangeSet,
+  type HostRow,
+  type InstanceKind,
+  type InstanceRow,
+  type NetworkRow,
+  type PortRow,
+  type SubnetRow,
+  type World,
 } from '../world/index.ts'
 import { hostOfPort, type Locality } from './slice.ts'
 
@@ -80,14 +83,15 @@ export class LocalPorts implements Locality {
       for (const row of rowsOf(change)) {
         switch (row.kind) {
           case 'set':
-            this.#mark(affected, row.hostId, wantedKey({ kind: 'set', id: row.id }))
-            for (const port of this.#world.port.by('set', row.id)) ports.add(port.id)
+          case 'vm':
+            this.#mark(affected, row.hostId, wantedKey(row))
+            for (const port of this.#world.port.by('instance', row.id)) ports.add(port.id)
             break
           case 'port': {
             ports.add(row.id)
-            const set = this.#world.set.get(row.setId)
-            if (set !== undefined)
-              this.#mark(affected, set.hostId, wantedKey({ kind: 'set', id: set.id }))
+            const owner = instanceOf(this.#world, row.instanceId)
+            if (owner !== undefined)
+              this.#mark(affected, owner.hostId, wantedKey({ kind: kindOf(owner), id: owner.id }))
             break
           }
           case 'host':
@@ -166,8 +170,8 @@ export class LocalPorts implements Locality {
 }
 
 type TouchedRow =
-  | { kind: 'set'; id: SetRow['id']; hostId: HostId | null }
-  | { kind: 'port'; id: PortId; setId: SetRow['id'] | null }
+  | { kind: InstanceKind; id: InstanceRow['id']; hostId: HostId | null }
+  | { kind: 'port'; id: PortId; instanceId: InstanceRow['id'] | null }
   | { kind: 'host'; id: HostId }
   | { kind: 'network'; id: NetworkId }
 
@@ -176,16 +180,18 @@ function rowsOf({ kind, before, after }: Change): TouchedRow[] {
   switch (kind) {
     // proof of the casts: the world holds rows of a kind's own table, and a change names the kind of both its rows
     case 'set':
+    case 'vm':
       return present(
-        before as SetRow | undefined,
-        after as SetRow | undefined,
+        before as InstanceRow | undefined,
+        after as InstanceRow | undefined,
         ({ id, hostId }) => ({ kind, id, hostId }),
       )
     case 'port':
       return present(
         before as PortRow | undefined,
         after as PortRow | undefined,
-        ({ id, setId }) => ({ kind, id, setId }),
+        // A row of a server that does not know VMs is without that column.
+        ({ id, setId, vmId }) => ({ kind, id, instanceId: setId ?? vmId }),
       )
     case 'network':
       return present(

@@ -1,5 +1,5 @@
 import type { HostId } from '@nubo/base'
-import type { FoundSet, Hello } from '@nubo/contracts/host'
+import type { FoundInstance, Hello } from '@nubo/contracts/host'
 
 /**
  * One connection of an agent, whatever carries it: a WebSocket (adapters/host-listener.ts) or a pair of queues in the
@@ -47,15 +47,15 @@ export interface HostMembership {
 
 /** A whole report of a host, its refused parts left out. */
 export interface HostReport {
-  readonly sets: readonly FoundSet[]
-  /** Sets that are not `mentioned` do not exist on the host. */
+  readonly instances: readonly FoundInstance[]
+  /** What is not `mentioned` does not exist on the host. */
   readonly full: boolean
   readonly mentioned: ReadonlySet<string>
   /** In which session it was said; what another server has still to record of an earlier one no longer counts. */
   readonly sessionId?: string
 }
 
-/** What hosts report; compute implements it. Called for one host at a time, with its own sets at their present epochs. */
+/** What hosts report; compute implements it. Called for one host at a time, with its own instances at their present epochs. */
 export interface HostEvents {
   recordFound(hostId: HostId, report: HostReport): Promise<void>
 }

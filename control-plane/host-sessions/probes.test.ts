@@ -67,7 +67,7 @@ async function start() {
     first.accept(channel, { hostId: hostId(1), serial: 'a' }, channel.contract)
     channel.say({
       type: 'hello',
-      contracts: [2, 1],
+      contracts: [3, 2, 1],
       hostId: hostId(1),
       bootId: 'boot',
       wantedRevision: null,
@@ -86,6 +86,8 @@ async function start() {
       underlayMtuBytes: 1_600,
       stopsWithinMs: 8_000,
       probeAddress: '10.1.0.1:7444',
+      accelerator: null,
+      vmsProblem: null,
     })
     await clock.advance(1)
     return channel

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { VirtualClock } from '@nubo/base'
-import { wantedKey, type WantedItem } from '@nubo/contracts/host'
+import { HOST_CONTRACT_LATEST, wantedKey, type WantedItem } from '@nubo/contracts/host'
 import { World } from '../world/index.ts'
 import { LocalPorts } from './local-ports.ts'
 import { WantedSender } from './sender.ts'
@@ -55,6 +55,7 @@ function start(options: { remotePorts?: number; slow?: boolean } = {}) {
     locality,
     clock,
     hostId: hostId(1),
+    contract: HOST_CONTRACT_LATEST,
     onStalled: () => {
       stalled = true
     },
@@ -176,13 +177,13 @@ test('a host is known to have heard that a set is gone once it has the message t
   const { world, sender, receive } = start()
   receive()
   const snapshot = world.revision
-  assert.equal(sender.goneAt(setId(1)), undefined)
-  assert.equal(sender.goneAt(setId(9)), snapshot)
+  assert.equal(sender.goneAt({ kind: 'set', id: setId(1) }), undefined)
+  assert.equal(sender.goneAt({ kind: 'set', id: setId(9) }), snapshot)
   change(world, put('port', portRow(2, { hostId: hostId(2), interfaceName: 'tap0' })))
   change(world, put('set', setRow(1, { hostId: hostId(1), wanted: 'removed' })))
-  assert.equal(sender.goneAt(setId(1)), snapshot + 2)
+  assert.equal(sender.goneAt({ kind: 'set', id: setId(1) }), snapshot + 2)
   change(world, put('port', portRow(3, { hostId: hostId(2), interfaceName: 'tap1' })))
-  assert.equal(sender.goneAt(setId(1)), snapshot + 2)
+  assert.equal(sender.goneAt({ kind: 'set', id: setId(1) }), snapshot + 2)
 })
 
 test('a set that was placed and removed between two messages is told as gone, once, so that its host answers', async () => {

@@ -1,5 +1,6 @@
 import type { Clock, HostId, Timer } from '@nubo/base'
-import type { World } from '../world/index.ts'
+import type { HostContract, WantedItem } from '@nubo/contracts/host'
+import { instanceOf, type InstanceKind, type World } from '../world/index.ts'
 import type { HostChannel } from './needs.ts'
 import { hostSlice, sliceItem, type Locality } from './slice.ts'
 import { encodeItem, wantedMessages } from './wanted-messages.ts'
@@ -16,6 +17,8 @@ export interface WantedSenderDeps {
   readonly locality: Locality
   readonly clock: Clock
   readonly hostId: HostId
+  /** Spoken in the session: an older agent is not told what it has no word for. */
+  readonly contract: HostContract
   /** The host takes nothing any more. */
   readonly onStalled: () => void
 }
@@ -28,7 +31,7 @@ export interface WantedSenderDeps {
 export class WantedSender {
   readonly #deps: WantedSenderDeps
   readonly #sent = new Map<string, string>()
-  /** Sets that were taken from the host again, with the revision of the message that told it. */
+  /** Instances that were taken from the host again, with the revision of the message that told it. */
   readonly #takenAt = new Map<string, number>()
   #snapshotRevision = Infinity
   readonly #dirty = new Set<string>()
@@ -45,15 +48,16 @@ export class WantedSender {
   start(): void {
     const { world, hostId } = this.#deps
     this.#snapshotRevision = world.revision
-    for (const [key, item] of hostSlice(world, hostId)) this.#sent.set(key, encodeItem(item))
+    for (const [key, item] of hostSlice(world, hostId))
+      if (isSpoken(item, this.#deps.contract)) this.#sent.set(key, encodeItem(item))
     const upserts = [...this.#sent.values()]
     this.#outgoing = wantedMessages({ revision: world.revision, full: true, upserts, removes: [] })
     this.#pump()
   }
 
-  /** A host that has taken this revision knows that it is not to have the set; undefined: no message says so yet. */
-  goneAt(setId: string): number | undefined {
-    const key = `set/${setId}`
+  /** A host that has taken this revision knows that it is not to have the instance; undefined: no message says so yet. */
+  goneAt({ kind, id }: { kind: InstanceKind; id: string }): number | undefined {
+    const key = `${kind}/${id}`
     if (this.#sent.has(key)) return undefined
     return this.#takenAt.get(key) ?? this.#snapshotRevision
   }
@@ -100,18 +104,20 @@ export class WantedSender {
   }
 
   #difference(): Generator<string> | undefined {
-    const { world, hostId, locality } = this.#deps
+    const { world, hostId, locality, contract } = this.#deps
     const upserts: string[] = []
     const removes: string[] = []
     for (const key of this.#dirty) {
       const item = sliceItem(world, { hostId, key, locality })
-      const text = item === undefined ? undefined : encodeItem(item)
-      const isGone = key.startsWith('set/') && world.set.get(key.slice('set/'.length)) === undefined
+      const isTold = item !== undefined && isSpoken(item, contract)
+      const text = isTold ? encodeItem(item) : undefined
+      const id = instanceIdIn(key)
+      const isGone = id !== undefined && instanceOf(world, id) === undefined
       if (isGone) this.#takenAt.delete(key)
       if (this.#sent.get(key) === text && !this.#isAwaited(key)) continue
       if (text === undefined) {
         this.#sent.delete(key)
-        if (!isGone && key.startsWith('set/')) this.#takenAt.set(key, world.revision)
+        if (!isGone && id !== undefined) this.#takenAt.set(key, world.revision)
         removes.push(key)
       } else {
         this.#sent.set(key, text)
@@ -124,12 +130,25 @@ export class WantedSender {
   }
 
   /**
-   * Whether the end of a set waits for the word of this host, which was never told of it: placed and removed between two
+   * Whether the end of an instance waits for the word of this host, which was never told of it: placed and removed between two
    * messages. It is told that the set is gone, so that it answers.
    */
   #isAwaited(key: string): boolean {
     const { world, hostId } = this.#deps
-    if (!key.startsWith('set/') || this.#sent.has(key) || this.#takenAt.has(key)) return false
-    return world.set.get(key.slice('set/'.length))?.hostId === hostId
+    const id = instanceIdIn(key)
+    if (id === undefined || this.#sent.has(key) || this.#takenAt.has(key)) return false
+    return instanceOf(world, id)?.hostId === hostId
   }
+}
+
+function instanceIdIn(key: string): string | undefined {
+  const slash = key.indexOf('/')
+  const kind = key.slice(0, slash)
+  return kind === 'set' || kind === 'vm' ? key.slice(slash + 1) : undefined
+}
+
+/** VMs are words of version 3; a host that has gone back to an older agent keeps those that it has, and hears nothing of them. */
+function isSpoken(item: WantedItem, contract: HostContract): boolean {
+  if (contract >= 3) return true
+  return item.kind === 'port' ? item.at.on !== 'vm' : item.kind !== 'vm'
 }

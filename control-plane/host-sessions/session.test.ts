@@ -33,9 +33,11 @@ const SERIAL = 'aaaaaaaaaaaaaaaa0000000000000001'
 function hello(n: number, changes: Partial<Hello> = {}): Hello {
   return {
     type: 'hello',
-    contracts: [2, 1],
+    contracts: [3, 2, 1],
     stopsWithinMs: 8_000,
     probeAddress: `10.1.0.${n}:7444`,
+    accelerator: null,
+    vmsProblem: null,
     hostId: hostId(n),
     bootId: 'boot-1',
     wantedRevision: null,
@@ -134,7 +136,7 @@ const noSets: AgentMessage = {
   full: true,
   last: true,
   wantedRevision: null,
-  sets: [],
+  instances: [],
 }
 
 describe('a session that goes well', () => {
@@ -338,8 +340,9 @@ describe('a session is closed for', () => {
       full: false,
       last: true,
       wantedRevision: null,
-      sets: [
+      instances: [
         {
+          kind: 'set',
           id: setId(2),
           epoch: 1,
           generation: 1,

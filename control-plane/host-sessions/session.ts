@@ -125,6 +125,7 @@ export class HostSession {
       locality: deps.locality,
       clock,
       hostId: this.hostId,
+      contract: about.contract,
       onStalled: () => this.end(closeCodes.silent, 'the host takes nothing any more'),
     })
     this.#found = new FoundQueue({
@@ -134,7 +135,7 @@ export class HostSession {
       events: deps.events,
       clock,
       log: this.#log,
-      goneAt: (setId) => this.#sender.goneAt(setId),
+      goneAt: (ref) => this.#sender.goneAt(ref),
       after: () => deps.previousIdle(this.hostId),
       onClean: () => deps.presence.cleaned(this.hostId, this.id),
       onViolation: (reason) => this.#violation(reason),

@@ -5,27 +5,32 @@ import {
   type WantedNetwork,
   type WantedPort,
   type WantedSet,
+  type WantedVm,
 } from '@nubo/contracts/host'
 import {
+  instanceOf,
+  instancesBy,
   isLeaving,
+  type InstanceRow,
   type NetworkRow,
   type PortRow,
   type SetRow,
+  type VmRow,
   type World,
 } from '../world/index.ts'
 
 /**
- * The part of the world that one host gets to see: its sets, the networks that have a port on it, and every port of
+ * The part of the world that one host gets to see: its instances, the networks that have a port on it, and every port of
  * those networks. Pure: the world in, items out.
  */
 export function hostSlice(world: World, hostId: HostId): Map<string, WantedItem> {
   const items: WantedItem[] = []
   const networkIds = new Set<NetworkId>()
-  for (const set of world.set.by('host', hostId)) {
-    const run = runOf(set)
-    if (run === undefined) continue
-    items.push(wantedSet(world, set, run))
-    for (const port of world.port.by('set', set.id)) networkIds.add(port.networkId)
+  for (const row of instancesBy(world, 'host', hostId)) {
+    const item = wantedInstance(world, row)
+    if (item === undefined) continue
+    items.push(item)
+    for (const port of world.port.by('instance', row.id)) networkIds.add(port.networkId)
   }
   for (const port of world.port.by('host', hostId)) networkIds.add(port.networkId)
   for (const networkId of networkIds) {
@@ -53,10 +58,10 @@ export function sliceItem(
   const slash = key.indexOf('/')
   const id = key.slice(slash + 1)
   switch (key.slice(0, slash)) {
-    case 'set': {
-      const set = world.set.get(id)
-      const run = set?.hostId === hostId ? runOf(set) : undefined
-      return set === undefined || run === undefined ? undefined : wantedSet(world, set, run)
+    case 'set':
+    case 'vm': {
+      const row = instanceOf(world, id)
+      return row?.hostId === hostId ? wantedInstance(world, row) : undefined
     }
     case 'network': {
       const network = world.network.get(id)
@@ -73,30 +78,64 @@ export function sliceItem(
   }
 }
 
-/** The host that a port is on now: its set's, unless that goes away, or the one whose interface it is bound to. */
+/** The host that a port is on now: its instance's, unless that goes away, or the one whose interface it is bound to. */
 export function hostOfPort(world: World, port: PortRow): HostId | undefined {
-  if (port.setId === null) return port.hostId ?? undefined
-  const set = world.set.get(port.setId)
-  return set === undefined || runOf(set) === undefined ? undefined : (set.hostId ?? undefined)
+  const instanceId = instanceIdOf(port)
+  if (instanceId === null) return port.hostId ?? undefined
+  const row = instanceOf(world, instanceId)
+  return row === undefined || isEnding(row) ? undefined : (row.hostId ?? undefined)
 }
 
-/** What its host is to do with a set; undefined: end it, because it is removed or moves to another host. */
-function runOf(set: SetRow): 'running' | 'stopped' | undefined {
-  return set.wanted === 'removed' || isLeaving(set) ? undefined : set.wanted
+/** Of the set or VM that the port is bound to. */
+function instanceIdOf(port: PortRow): InstanceRow['id'] | null {
+  // A row of a server that does not know VMs is without the column.
+  return port.setId ?? port.vmId
 }
 
-/** Whether a host may pull a repository: only for a container of one of its sets. */
+/** Whether its host is to end it, because it is removed or moves to another host. */
+function isEnding(row: InstanceRow): boolean {
+  return row.wanted === 'removed' || isLeaving(row)
+}
+
+/** Whether a host may pull a repository: only for one of its instances. */
 export function usesRepository(world: World, hostId: HostId, repository: string): boolean {
-  return world.set
-    .by('host', hostId)
-    .some(
-      (set) =>
-        runOf(set) !== undefined &&
-        set.containers.some((container) => container.image.repository === repository),
-    )
+  return instancesBy(world, 'host', hostId).some(
+    (row) => !isEnding(row) && imagesOf(row).some((image) => image.repository === repository),
+  )
 }
 
-function wantedSet(world: World, set: SetRow, run: 'running' | 'stopped'): WantedSet {
+function imagesOf(row: InstanceRow): readonly { readonly repository: string }[] {
+  return 'containers' in row ? row.containers.map(({ image }) => image) : [row.machine.image]
+}
+
+/** Undefined if its host is to end it. */
+function wantedInstance(world: World, row: InstanceRow): WantedSet | WantedVm | undefined {
+  if ('containers' in row)
+    return row.wanted === 'removed' || isLeaving(row)
+      ? undefined
+      : wantedSet(world, row, row.wanted)
+  return row.wanted === 'removed' || isLeaving(row) ? undefined : wantedVm(world, row, row.wanted)
+}
+
+function wantedVm(world: World, vm: VmRow, run: WantedVm['run']): WantedVm {
+  const { id, projectId, name, generation, epoch, restartCount, recovery } = vm
+  const { imageName: _imageName, ...machine } = vm.machine
+  return {
+    kind: 'vm',
+    id,
+    projectId,
+    name,
+    generation,
+    epoch,
+    run,
+    restartCount,
+    recovery,
+    ...machine,
+    portIds: portIdsOf(world, vm),
+  }
+}
+
+function wantedSet(world: World, set: SetRow, run: WantedSet['run']): WantedSet {
   return {
     kind: 'set',
     id: set.id,
@@ -117,9 +156,9 @@ function wantedSet(world: World, set: SetRow, run: 'running' | 'stopped'): Wante
 }
 
 /** In the order of names, which is the order of eth0, eth1, … */
-function portIdsOf(world: World, set: SetRow): PortId[] {
+function portIdsOf(world: World, row: InstanceRow): PortId[] {
   return world.port
-    .by('set', set.id)
+    .by('instance', row.id)
     .toSorted((a, b) => (a.name < b.name ? -1 : 1))
     .map((port) => port.id)
 }
@@ -154,6 +193,8 @@ function wantedPort(
     return vtep === null ? undefined : remotePort(port, vtep)
   }
   if (port.setId !== null) return portItem(port, { on: 'set', setId: port.setId })
+  // A row of a server that does not know the column is without it.
+  if (port.vmId !== null) return portItem(port, { on: 'vm', vmId: port.vmId })
   if (port.interfaceName === null) return undefined
   return portItem(port, { on: 'interface', interfaceName: port.interfaceName })
 }

@@ -124,6 +124,8 @@ CREATE TABLE host (
     must_clean boolean DEFAULT false NOT NULL,
     power jsonb,
     drain jsonb,
+    accelerator text,
+    vms_problem text,
     CONSTRAINT host_state_check CHECK ((state = ANY (ARRAY['invited'::text, 'joining'::text, 'ready'::text, 'unreachable'::text, 'fenced'::text, 'returning'::text])))
 );
 
@@ -146,7 +148,10 @@ CREATE TABLE image (
     command jsonb NOT NULL,
     created_at_ms bigint NOT NULL,
     upload_digest text,
-    CONSTRAINT image_source_check CHECK ((source = ANY (ARRAY['rootfs'::text, 'docker-archive'::text, 'oci-layout'::text])))
+    kind text DEFAULT 'container'::text NOT NULL,
+    disk jsonb,
+    CONSTRAINT image_kind CHECK ((kind = ANY (ARRAY['container'::text, 'disk'::text, 'kernel'::text]))),
+    CONSTRAINT image_source_check CHECK ((source = ANY (ARRAY['rootfs'::text, 'docker-archive'::text, 'oci-layout'::text, 'raw'::text, 'qcow2'::text, 'vmdk'::text, 'kernel'::text])))
 );
 
 CREATE TABLE manifest (
@@ -215,8 +220,10 @@ CREATE TABLE port (
     interface_name text,
     owned_by_set boolean DEFAULT false NOT NULL,
     created_at_ms bigint NOT NULL,
+    vm_id uuid,
     CONSTRAINT port_check CHECK (((set_id IS NULL) OR ((host_id IS NULL) AND (interface_name IS NULL)))),
-    CONSTRAINT port_check1 CHECK (((host_id IS NULL) = (interface_name IS NULL)))
+    CONSTRAINT port_check1 CHECK (((host_id IS NULL) = (interface_name IS NULL))),
+    CONSTRAINT port_of_one CHECK (((vm_id IS NULL) OR ((set_id IS NULL) AND (host_id IS NULL))))
 );
 
 CREATE TABLE project (
@@ -319,6 +326,48 @@ CREATE TABLE token (
     account_id uuid,
     CONSTRAINT token_role_check CHECK ((role = ANY (ARRAY['viewer'::text, 'member'::text, 'owner'::text, 'operator'::text]))),
     CONSTRAINT token_scope CHECK (((role = 'operator'::text) OR (project_id IS NOT NULL) OR (account_id IS NOT NULL)))
+);
+
+CREATE TABLE vm (
+    id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    name text NOT NULL,
+    wanted text NOT NULL,
+    generation integer NOT NULL,
+    restart_count integer DEFAULT 0 NOT NULL,
+    recovery text NOT NULL,
+    cpu_millis integer NOT NULL,
+    memory_bytes bigint NOT NULL,
+    labels jsonb NOT NULL,
+    image_id uuid NOT NULL,
+    machine jsonb NOT NULL,
+    placement_rule jsonb NOT NULL,
+    priority integer DEFAULT 100 NOT NULL,
+    host_id uuid,
+    epoch integer DEFAULT 0 NOT NULL,
+    placement jsonb,
+    created_at_ms bigint NOT NULL,
+    moved jsonb,
+    leaving jsonb,
+    local_generation integer,
+    CONSTRAINT vm_check CHECK (((host_id IS NULL) OR (epoch >= 1))),
+    CONSTRAINT vm_generation_check CHECK ((generation >= 1)),
+    CONSTRAINT vm_priority_check CHECK (((priority >= 0) AND (priority <= 1000))),
+    CONSTRAINT vm_recovery_check CHECK ((recovery = ANY (ARRAY['local'::text, 'elsewhere'::text]))),
+    CONSTRAINT vm_wanted_check CHECK ((wanted = ANY (ARRAY['running'::text, 'paused'::text, 'stopped'::text, 'off'::text, 'removed'::text])))
+);
+
+CREATE TABLE vm_found (
+    id uuid NOT NULL,
+    host_id uuid NOT NULL,
+    epoch integer NOT NULL,
+    generation integer NOT NULL,
+    state text NOT NULL,
+    progress text NOT NULL,
+    reason jsonb,
+    machine jsonb,
+    restarts integer NOT NULL,
+    since_ms bigint NOT NULL
 );
 
 ALTER TABLE ONLY account
@@ -441,6 +490,15 @@ ALTER TABLE ONLY token
 ALTER TABLE ONLY token
     ADD CONSTRAINT token_secret_sha256_key UNIQUE (secret_sha256);
 
+ALTER TABLE ONLY vm_found
+    ADD CONSTRAINT vm_found_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY vm
+    ADD CONSTRAINT vm_name UNIQUE (project_id, name);
+
+ALTER TABLE ONLY vm
+    ADD CONSTRAINT vm_pkey PRIMARY KEY (id);
+
 CREATE INDEX applied_manifest ON applied USING btree (manifest_id);
 
 CREATE INDEX apply_step_open ON apply_step USING btree (operation_id) WHERE (state = ANY (ARRAY['pending'::text, 'running'::text]));
@@ -465,7 +523,13 @@ CREATE INDEX operation_resource ON operation USING btree (resource_id);
 
 CREATE INDEX port_set ON port USING btree (set_id);
 
+CREATE INDEX port_vm ON port USING btree (vm_id);
+
 CREATE INDEX set_host ON set USING btree (host_id);
+
+CREATE INDEX vm_host ON vm USING btree (host_id);
+
+CREATE INDEX vm_image ON vm USING btree (image_id);
 
 ALTER TABLE ONLY address_rest
     ADD CONSTRAINT address_rest_host_id_fkey FOREIGN KEY (host_id) REFERENCES host(id) ON DELETE SET NULL;
@@ -524,6 +588,9 @@ ALTER TABLE ONLY port
 ALTER TABLE ONLY port
     ADD CONSTRAINT port_subnet_id_fkey FOREIGN KEY (subnet_id) REFERENCES subnet(id);
 
+ALTER TABLE ONLY port
+    ADD CONSTRAINT port_vm_id_fkey FOREIGN KEY (vm_id) REFERENCES vm(id);
+
 ALTER TABLE ONLY project
     ADD CONSTRAINT project_account_id_fkey FOREIGN KEY (account_id) REFERENCES account(id);
 
@@ -553,3 +620,18 @@ ALTER TABLE ONLY token
 
 ALTER TABLE ONLY token
     ADD CONSTRAINT token_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);
+
+ALTER TABLE ONLY vm_found
+    ADD CONSTRAINT vm_found_host_id_fkey FOREIGN KEY (host_id) REFERENCES host(id);
+
+ALTER TABLE ONLY vm_found
+    ADD CONSTRAINT vm_found_id_fkey FOREIGN KEY (id) REFERENCES vm(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY vm
+    ADD CONSTRAINT vm_host_id_fkey FOREIGN KEY (host_id) REFERENCES host(id);
+
+ALTER TABLE ONLY vm
+    ADD CONSTRAINT vm_image_id_fkey FOREIGN KEY (image_id) REFERENCES image(id);
+
+ALTER TABLE ONLY vm
+    ADD CONSTRAINT vm_project_id_fkey FOREIGN KEY (project_id) REFERENCES project(id);

@@ -15,6 +15,8 @@ const network = sampleId(4)
 const subnet = sampleId(5)
 const set = sampleId(6)
 const manifest = sampleId(12)
+const image = sampleId(9)
+const vm = sampleId(13)
 const createdAt = { created_at_ms: 1_000 }
 
 /**
@@ -131,7 +133,7 @@ export const sampleRows: readonly (readonly [table: string, row: SampleRow])[] =
   [
     'image',
     {
-      id: sampleId(9),
+      id: image,
       project_id: project,
       name: 'busybox',
       repository: 'shop/busybox',
@@ -172,6 +174,39 @@ export const sampleRows: readonly (readonly [table: string, row: SampleRow])[] =
       state: 'running',
       progress: '',
       containers: [],
+      since_ms: 1_000,
+    },
+  ],
+  [
+    'vm',
+    {
+      id: vm,
+      project_id: project,
+      name: 'vm-1',
+      wanted: 'running',
+      generation: 1,
+      recovery: 'local',
+      cpu_millis: 1_000,
+      memory_bytes: 671_088_640,
+      labels: {},
+      image_id: image,
+      machine: {},
+      placement_rule: {},
+      host_id: host,
+      epoch: 1,
+      ...createdAt,
+    },
+  ],
+  [
+    'vm_found',
+    {
+      id: vm,
+      host_id: host,
+      epoch: 1,
+      generation: 1,
+      state: 'running',
+      progress: '',
+      restarts: 0,
       since_ms: 1_000,
     },
   ],

@@ -21,7 +21,9 @@ const NOTE_CHARACTERS_MAX = 300
 /** Whether the audit looks at changes of this kind: what is under way says nothing of what is wanted. */
 export function isTold(act: Act, kind: WorldKind): boolean {
   if (act.by === 'system') return decisiveFields[kind] !== undefined
-  return !['operation', 'setFound', 'applied'].includes(kind) || kind === act.resourceKind
+  return (
+    !['operation', 'setFound', 'vmFound', 'applied'].includes(kind) || kind === act.resourceKind
+  )
 }
 
 /** One row for a call; for a reconciler one for each decision among the changes. */

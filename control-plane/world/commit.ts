@@ -66,6 +66,8 @@ const tableOfKind: Record<WorldKind, string> = {
   image: 'image',
   set: 'set',
   setFound: 'set_found',
+  vm: 'vm',
+  vmFound: 'vm_found',
   port: 'port',
   operation: 'operation',
   brake: 'brake',

@@ -17,6 +17,7 @@ export { insertQuota, type Usage } from './quota.ts'
 export { createRecorder, type Recorder } from './recorder.ts'
 export {
   isLeaving,
+  kindOf,
   type AccountRow,
   type BrakeRow,
   type HostRow,
@@ -31,7 +32,12 @@ export {
   type SetRow,
   type SubnetRow,
   type TokenRow,
+  type VmFoundRow,
+  type VmRow,
+  type InstanceKind,
+  type InstanceRow,
 } from './rows.ts'
+export { foundOf, instanceOf, instancesBy } from './instances.ts'
 export {
   type AuditTable,
   type HostDrain,
@@ -40,10 +46,12 @@ export {
   type QuotaTable,
   type FenceAsked,
   type SetContainer,
-  type SetLeaving,
-  type SetMoved,
-  type SetPlacement,
-  type SetPlacementRule,
+  type ImageDisk,
+  type InstanceLeaving,
+  type InstanceMoved,
+  type Placement,
+  type PlacementRule,
+  type VmMachine,
   type Tables,
 } from './tables.ts'
 export { columnsOf, insertRows } from './table-rows.ts'

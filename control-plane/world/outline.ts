@@ -11,6 +11,7 @@ export interface RowOutline {
   readonly networkId: string | null
   readonly subnetId: string | null
   readonly setId: string | null
+  readonly vmId: string | null
   readonly wanted: string | null
   readonly imageIds: readonly string[]
 }
@@ -41,6 +42,8 @@ interface Fields {
   readonly networkId?: string
   readonly subnetId?: string
   readonly setId?: string | null
+  readonly vmId?: string | null
+  readonly imageId?: string
   readonly wanted?: string
   readonly containers?: readonly { readonly imageId?: string }[]
 }
@@ -68,8 +71,12 @@ function rowOutline(kind: WorldKind, row: { readonly id: string }): RowOutline {
     networkId: fields.networkId ?? null,
     subnetId: fields.subnetId ?? null,
     setId: fields.setId ?? null,
+    vmId: fields.vmId ?? null,
     wanted: fields.wanted ?? null,
-    imageIds: (fields.containers ?? []).flatMap(({ imageId }) => imageId ?? []),
+    imageIds:
+      fields.imageId === undefined
+        ? (fields.containers ?? []).flatMap(({ imageId }) => imageId ?? [])
+        : [fields.imageId],
   }
   outlines.set(row, outline)
   return outline

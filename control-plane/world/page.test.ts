@@ -34,7 +34,8 @@ function view(world: WorldReader, row: PortRow): Shown {
     address: row.address,
     network: world.network.get(row.networkId)?.name ?? '',
     set: world.set.get(row.setId)?.name ?? null,
-    beside: world.port.by('set', row.setId).length + world.port.countBy('network', row.networkId),
+    beside:
+      world.port.by('instance', row.setId).length + world.port.countBy('network', row.networkId),
   }
 }
 

@@ -13,14 +13,23 @@ export type SubnetRow = Row<'subnet'>
 export type ImageRow = Row<'image'>
 export type SetRow = Row<'set'>
 export type SetFoundRow = Row<'setFound'>
+export type VmRow = Row<'vm'>
+export type VmFoundRow = Row<'vmFound'>
+/** A set or a VM, where the difference does not matter; `kindOf` tells them apart. */
+export type InstanceRow = SetRow | VmRow
+export type InstanceKind = 'set' | 'vm'
 export type PortRow = Row<'port'>
 export type OperationRow = Row<'operation'>
 export type BrakeRow = Row<'brake'>
 export type AppliedRow = Row<'applied'>
 export type ManifestRow = Row<'manifest'>
 
-/** Whether a set is on its way from its host to another: its host ends it, and it is placed again after that. */
-export function isLeaving(set: Pick<SetRow, 'leaving'>): boolean {
+export function kindOf(row: InstanceRow): InstanceKind {
+  return 'containers' in row ? 'set' : 'vm'
+}
+
+/** Whether an instance is on its way from its host to another: its host ends it, and it is placed again after that. */
+export function isLeaving(row: Pick<InstanceRow, 'leaving'>): boolean {
   // A row of a server that does not know the column is without it.
-  return (set.leaving ?? null) !== null
+  return (row.leaving ?? null) !== null
 }

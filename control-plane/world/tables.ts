@@ -12,6 +12,7 @@ import type {
   SetId,
   SubnetId,
   TokenId,
+  VmId,
 } from '@nubo/base'
 import type {
   Host,
@@ -24,7 +25,14 @@ import type {
   Reason,
   Role,
 } from '@nubo/contracts'
-import type { FoundContainer, FoundSet, WantedContainer } from '@nubo/contracts/host'
+import type {
+  FoundContainer,
+  FoundMachine,
+  FoundSet,
+  FoundVm,
+  WantedContainer,
+  WantedVm,
+} from '@nubo/contracts/host'
 import type { ColumnType, Generated } from 'kysely'
 
 /** Rows of the tables, in camelCase; the world keeps them in this shape. Migrations hold the truth. */
@@ -98,6 +106,9 @@ export interface HostTable {
   mustClean: Generated<boolean>
   power: Json<HostPower> | null
   drain: Json<HostDrain> | null
+  /** What it runs VMs with; null: it runs none. */
+  accelerator: 'kvm' | 'tcg' | null
+  vmsProblem: string | null
 }
 
 /** What an operator had moved away from the host; counts while the operation is open. */
@@ -156,11 +167,22 @@ export interface ImageTable {
   digest: string
   sizeBytes: number
   layers: number
-  source: 'rootfs' | 'docker-archive' | 'oci-layout'
+  source: 'rootfs' | 'docker-archive' | 'oci-layout' | 'raw' | 'qcow2' | 'vmdk' | 'kernel'
   command: Json<readonly string[]>
   createdAtMs: number
   /** Of the file that was imported; null for those of before this was kept. */
   uploadDigest: string | null
+  /** What it starts: containers, or a VM from a disk or a kernel. */
+  kind: Generated<'container' | 'disk' | 'kernel'>
+  /** Of an image for VMs. */
+  disk: Json<ImageDisk> | null
+}
+
+export interface ImageDisk {
+  /** A VM's disk is at least so large; 0 for a kernel. */
+  readonly virtualBytes: number
+  /** What the kernel is told; null for a disk. */
+  readonly commandLine: string | null
 }
 
 /** A container of a set as recorded: what the host gets, and which image of the project it was. */
@@ -169,7 +191,7 @@ export interface SetContainer extends WantedContainer {
   readonly imageName: string
 }
 
-export interface SetPlacementRule {
+export interface PlacementRule {
   readonly hostId: HostId | null
   readonly spread: 'host' | 'rack' | 'zone'
   readonly hostLabels: Readonly<Record<string, string>>
@@ -177,7 +199,7 @@ export interface SetPlacementRule {
   readonly antiAffinity?: 'host' | 'rack' | 'zone' | null
 }
 
-export interface SetPlacement {
+export interface Placement {
   readonly score: number
   readonly decidedAtMs: number | null
   /** Present while no host was found. */
@@ -190,27 +212,26 @@ export interface SetPlacement {
   readonly heldOn?: HostId
 }
 
-export interface SetTable {
-  id: SetId
+/** What sets and VMs have in common: where they are wanted, and where they are placed. */
+interface InstanceTable {
   projectId: ProjectId
   name: string
-  wanted: 'running' | 'stopped' | 'removed'
   generation: number
   restartCount: Generated<number>
   recovery: 'local' | 'elsewhere'
+  /** What it takes of a host. */
   cpuMillis: number
   memoryBytes: number
   labels: Json<Record<string, string>>
-  containers: Json<readonly SetContainer[]>
-  placementRule: Json<SetPlacementRule>
+  placementRule: Json<PlacementRule>
   /** 0 to 1,000; of those that wait, the higher is placed first. */
   priority: Generated<number>
   hostId: HostId | null
   epoch: Generated<number>
-  placement: Json<SetPlacement> | null
+  placement: Json<Placement> | null
   createdAtMs: number
-  moved: Json<SetMoved> | null
-  leaving: Json<SetLeaving> | null
+  moved: Json<InstanceMoved> | null
+  leaving: Json<InstanceLeaving> | null
   /**
    * The last generation in which it was `local` on the host that it is on, where it is `elsewhere` by now. A host that has not
    * reached a later one still holds it as `local`: it runs there without a lease, and after a boot.
@@ -218,9 +239,31 @@ export interface SetTable {
   localGeneration: number | null
 }
 
-/** A move that is under way: the host ends the set, and says so, before it is placed again. It is never taken back. */
-export interface SetLeaving {
-  /** Of the change from which on the set is no longer in its host's slice. */
+export interface SetTable extends InstanceTable {
+  id: SetId
+  wanted: 'running' | 'stopped' | 'removed'
+  containers: Json<readonly SetContainer[]>
+}
+
+export interface VmTable extends InstanceTable {
+  id: VmId
+  /** `stopped`: the guest is asked first; `off`: at once. */
+  wanted: 'running' | 'paused' | 'stopped' | 'off' | 'removed'
+  imageId: ImageId
+  machine: Json<VmMachine>
+}
+
+/** What a VM is made of: what its host gets, and what people called the parts. */
+export interface VmMachine extends Pick<
+  WantedVm,
+  'cpus' | 'memoryBytes' | 'image' | 'rootDiskBytes' | 'boot' | 'stopTimeoutMs'
+> {
+  readonly imageName: string
+}
+
+/** A move that is under way: the host ends the instance, and says so, before it is placed again. It is never taken back. */
+export interface InstanceLeaving {
+  /** Of the change from which on it is no longer in its host's slice. */
   readonly revision: number
   readonly sinceMs: number
   readonly reason: string
@@ -228,8 +271,8 @@ export interface SetLeaving {
   readonly toHostId?: HostId
 }
 
-/** Why a set left the host that it was on before. */
-export interface SetMoved {
+/** Why an instance left the host that it was on before. */
+export interface InstanceMoved {
   readonly fromHost: string
   readonly fromEpoch: number
   readonly atMs: number
@@ -248,6 +291,19 @@ export interface SetFoundTable {
   sinceMs: number
 }
 
+export interface VmFoundTable {
+  id: VmId
+  hostId: HostId
+  epoch: number
+  generation: number
+  state: FoundVm['state']
+  progress: string
+  reason: Json<Reason> | null
+  machine: Json<FoundMachine> | null
+  restarts: number
+  sinceMs: number
+}
+
 export interface PortTable {
   id: PortId
   projectId: ProjectId
@@ -256,9 +312,12 @@ export interface PortTable {
   name: string
   mac: string
   address: string
+  /** Of the set, the VM or the interface of a host that it is bound to; at most one of them. */
   setId: SetId | null
+  vmId: VmId | null
   hostId: HostId | null
   interfaceName: string | null
+  /** Made together with its set or VM, so it goes with it. */
   ownedBySet: boolean
   createdAtMs: number
 }
@@ -363,6 +422,8 @@ export interface WorldTables {
   image: ImageTable
   set: SetTable
   setFound: SetFoundTable
+  vm: VmTable
+  vmFound: VmFoundTable
   port: PortTable
   operation: OperationTable
   brake: BrakeTable

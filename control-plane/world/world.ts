@@ -20,6 +20,8 @@ import {
   type SetRow,
   type SubnetRow,
   type TokenRow,
+  type VmFoundRow,
+  type VmRow,
 } from './rows.ts'
 import { Snapshot } from './snapshot.ts'
 
@@ -102,15 +104,28 @@ export class World {
     leaving: (row) => (isLeaving(row) ? row.hostId : null),
   })
   readonly setFound = new Collection<SetFoundRow, 'host'>({ host: (row) => row.hostId })
+  readonly vm = new Collection<
+    VmRow,
+    'name' | 'project' | 'host' | 'image' | 'unplaced' | 'leaving'
+  >({
+    name: named,
+    project: (row) => row.projectId,
+    host: (row) => row.hostId,
+    image: (row) => row.imageId,
+    unplaced: (row) => (row.hostId === null ? 'yes' : null),
+    leaving: (row) => (isLeaving(row) ? row.hostId : null),
+  })
+  readonly vmFound = new Collection<VmFoundRow, 'host'>({ host: (row) => row.hostId })
   readonly port = new Collection<
     PortRow,
-    'name' | 'project' | 'network' | 'subnet' | 'set' | 'host'
+    'name' | 'project' | 'network' | 'subnet' | 'instance' | 'host'
   >({
     name: named,
     project: (row) => row.projectId,
     network: (row) => row.networkId,
     subnet: (row) => row.subnetId,
-    set: (row) => row.setId,
+    // A row of a server that does not know the column is without it.
+    instance: (row) => row.setId ?? row.vmId,
     host: (row) => row.hostId,
   })
   readonly operation = new Collection<OperationRow, 'project' | 'resource' | 'open'>({

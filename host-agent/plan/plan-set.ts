@@ -129,6 +129,7 @@ function incarnated(situation: SetSituation, wanted: WantedSet): SetMemory {
 function planAbsent(situation: SetSituation): SetPlan {
   const { found, memory, nowMs, reported } = situation
   const last = reported ?? {
+    kind: 'set' as const,
     id: situation.setId,
     epoch: found?.epoch ?? 1,
     generation: 0,

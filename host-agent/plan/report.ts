@@ -21,6 +21,7 @@ export function reportOf(options: {
   const { wanted, views, state } = options
   const areStopped = state === 'stopped' && wanted.run === 'stopped'
   return {
+    kind: 'set',
     id: wanted.id,
     epoch: wanted.epoch,
     generation: wanted.generation,

@@ -212,7 +212,7 @@ export class SetReconciler {
     for (const [id, { epoch, generation }] of store.formerSets(FORMER_SETS_MAX)) {
       if (this.#workers.has(id)) continue
       const about = { progress: '', reason: this.#engineTrouble, containers: [] }
-      reports.publish({ id, epoch, generation, state: 'stopping', ...about })
+      reports.publish({ kind: 'set', id, epoch, generation, state: 'stopping', ...about })
       this.#worker(id, undefined)
     }
   }

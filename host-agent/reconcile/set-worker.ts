@@ -193,7 +193,7 @@ export class SetWorker {
           ? { areAttached: true, areReady: true, trouble: null }
           : network.portsOf(wanted),
       memory: this.#memory,
-      reported: reports.get(this.setId) ?? null,
+      reported: reports.set(this.setId) ?? null,
       nowMs: clock.monotonicMs(),
     })
     this.#memory = plan.memory

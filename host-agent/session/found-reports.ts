@@ -1,27 +1,32 @@
 import { isDeepStrictEqual } from 'node:util'
-import type { FoundSet } from '@nubo/contracts/host'
+import type { FoundInstance, FoundSet } from '@nubo/contracts/host'
 
-/** What the agent last found of each set, and which of it the server has not been told. */
+/** What the agent last found of each instance, and which of it the server has not been told. */
 export class FoundReports {
-  readonly #current = new Map<string, FoundSet>()
-  readonly #untold = new Map<string, FoundSet>()
-  #onNews: (found: FoundSet) => void = () => {}
+  readonly #current = new Map<string, FoundInstance>()
+  readonly #untold = new Map<string, FoundInstance>()
+  #onNews: (found: FoundInstance) => void = () => {}
 
   /** Called on each piece of news, synchronously. One listener: the session. */
-  listen(onNews: (found: FoundSet) => void): void {
+  listen(onNews: (found: FoundInstance) => void): void {
     this.#onNews = onNews
   }
 
-  get(setId: string): FoundSet | undefined {
-    return this.#current.get(setId)
+  get(id: string): FoundInstance | undefined {
+    return this.#current.get(id)
+  }
+
+  set(id: string): FoundSet | undefined {
+    const found = this.#current.get(id)
+    return found?.kind === 'set' ? found : undefined
   }
 
   get size(): number {
     return this.#current.size
   }
 
-  /** Newer news of a set replace older ones that were not sent. `absent` is passed on once and then forgotten. */
-  publish(found: FoundSet): void {
+  /** Newer news of an instance replace older ones that were not sent. `absent` is passed on once and then forgotten. */
+  publish(found: FoundInstance): void {
     const before = this.#current.get(found.id)
     if (found.state === 'absent') {
       this.#current.delete(found.id)
@@ -38,14 +43,14 @@ export class FoundReports {
   }
 
   /** Everything that is here, for the first report of a session; what was untold counts as told by it. */
-  takeAll(): FoundSet[] {
+  takeAll(): FoundInstance[] {
     this.#untold.clear()
     return [...this.#current.values()]
   }
 
   /** At most `max` changes, oldest first. */
-  takeNews(max: number): FoundSet[] {
-    const news: FoundSet[] = []
+  takeNews(max: number): FoundInstance[] {
+    const news: FoundInstance[] = []
     for (const [id, found] of this.#untold) {
       if (news.length >= max) break
       news.push(found)

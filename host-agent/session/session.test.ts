@@ -14,7 +14,7 @@ test('a session begins with hello, welcome, a heartbeat and the full report', as
     ['hello', 'heartbeat'],
   )
   assert.deepEqual(servers.last.of('found'), [
-    { type: 'found', full: true, last: true, wantedRevision: null, sets: [found(1)] },
+    { type: 'found', full: true, last: true, wantedRevision: null, instances: [found(1)] },
   ])
   assert.equal(session.connectedTo, servers.last.server)
   // Counted from the hello, and then from the heartbeat.
@@ -28,13 +28,13 @@ test('news go out at once, and what follows closely goes together, the newest of
   const { clock, servers, reports, stop } = make()
   await clock.advance(1_000)
   reports.publish(found(1, 'a'))
-  assert.deepEqual(servers.last.of('found').at(-1)?.sets, [found(1, 'a')])
+  assert.deepEqual(servers.last.of('found').at(-1)?.instances, [found(1, 'a')])
   reports.publish(found(1, 'b'))
   reports.publish(found(2, 'c'))
   reports.publish(found(1, 'd'))
   assert.equal(servers.last.of('found').length, 2)
   await clock.advance(50)
-  assert.deepEqual(servers.last.of('found').at(-1)?.sets, [found(1, 'd'), found(2, 'c')])
+  assert.deepEqual(servers.last.of('found').at(-1)?.instances, [found(1, 'd'), found(2, 'c')])
   // The same again is no news.
   reports.publish(found(1, 'd'))
   await clock.advance(100)
@@ -49,7 +49,7 @@ test('what a set passes through is told if it lasts, unless something is wrong w
     servers.last
       .of('found')
       .slice(1)
-      .map(({ sets }) => sets.map(({ state }) => state))
+      .map(({ instances }) => instances.map(({ state }) => state))
   reports.publish({ ...found(1), state: 'pulling' })
   await clock.advance(60)
   reports.publish({ ...found(1), state: 'starting' })
@@ -76,10 +76,10 @@ test('a set that is gone is told once, and not in the next full report', async (
   reports.publish(found(1))
   await clock.advance(100)
   reports.publish({ ...found(1), state: 'absent' })
-  assert.equal(servers.last.of('found').at(-1)?.sets[0]?.state, 'absent')
+  assert.equal(servers.last.of('found').at(-1)?.instances[0]?.state, 'absent')
   servers.last.close()
   await clock.advance(1_000)
-  assert.deepEqual(servers.last.of('found')[0]?.sets, [])
+  assert.deepEqual(servers.last.of('found')[0]?.instances, [])
   await stop()
 })
 
@@ -130,7 +130,7 @@ test('a server that does not read gets no more than its share; the news wait', a
   assert.equal(servers.last.of('found').length, 1)
   servers.last.bufferedBytes = 0
   await clock.advance(100)
-  assert.deepEqual(servers.last.of('found').at(-1)?.sets, [found(1, 'b')])
+  assert.deepEqual(servers.last.of('found').at(-1)?.instances, [found(1, 'b')])
   await stop()
 })
 
@@ -146,7 +146,7 @@ test('wanted updates are passed on, and the revision that is on disk is told', a
     full: false,
     last: true,
     wantedRevision: 4,
-    sets: [],
+    instances: [],
   })
   servers.last.send({ type: 'open-stream', server: 's2:7443', token: 't' })
   await clock.advance(0)
@@ -364,7 +364,7 @@ test('what there is no room for is told in the same session, and asked for again
   const first = servers.last
   first.want(testUpdate(1, []))
   await clock.advance(1_000)
-  assert.equal(first.of('found').at(-1)?.sets[0]?.state, 'pending')
+  assert.equal(first.of('found').at(-1)?.instances[0]?.state, 'pending')
   assert.equal(first.closedBecause, undefined)
   hasRoom = true
   await clock.advance(10_000)

@@ -9,12 +9,12 @@ import {
   type Timer,
 } from '@nubo/base'
 import {
-  FOUND_SETS_PER_MESSAGE_MAX,
+  FOUND_PER_MESSAGE_MAX,
   HEARTBEAT_MISSED_MAX,
   HOST_MESSAGE_BYTES_MAX,
   hostCodec,
   type AgentMessage,
-  type FoundSet,
+  type FoundInstance,
   type Hello,
   type HostCodec,
   type HostContract,
@@ -46,7 +46,7 @@ const REPORT_LARGE_SETS = 16
 const REVISION_ALONE_MS = 5_000
 /** What a set passes through is told only if it lasts longer: each word of it is a commit of the region. */
 const REPORT_PASSING_MS = 100
-const PASSING = new Set<FoundSet['state']>(['pending', 'pulling', 'starting', 'stopping'])
+const PASSING = new Set<FoundInstance['state']>(['pending', 'pulling', 'starting', 'stopping'])
 /** A server that lets this much pile up is not read from; news wait, coalesced per set, until it has drained. */
 const BUFFERED_BYTES_MAX = 2 ** 20
 /** A session that ends sooner after its welcome, whatever ended it, is a failed try: the next may end the same way. */
@@ -381,21 +381,21 @@ class Connection {
       this.#reportTimer = clock.after(REPORT_WINDOW_LARGE_MS, () => this.#report())
       return
     }
-    const news = reports.takeNews(FOUND_SETS_PER_MESSAGE_MAX)
+    const news = reports.takeNews(FOUND_PER_MESSAGE_MAX)
     if (news.length === 0 && this.#revisionTold === this.#needs.wantedRevision()) return
     const messages = cutReports(news)
-    for (const sets of messages.length === 0 ? [[]] : messages)
-      this.#sendFound(sets, { full: false, last: true })
+    for (const found of messages.length === 0 ? [[]] : messages)
+      this.#sendFound(found, { full: false, last: true })
     this.#mayReportAtMs =
       clock.monotonicMs() +
       (news.length >= REPORT_LARGE_SETS ? REPORT_WINDOW_LARGE_MS : REPORT_WINDOW_SMALL_MS)
     if (reports.hasNews) this.#scheduleReport(0)
   }
 
-  #sendFound(sets: FoundSet[], part: { full: boolean; last: boolean }): void {
+  #sendFound(instances: FoundInstance[], part: { full: boolean; last: boolean }): void {
     const wantedRevision = this.#needs.wantedRevision()
     this.#revisionTold = wantedRevision
-    this.#send({ type: 'found', ...part, wantedRevision, sets })
+    this.#send({ type: 'found', ...part, wantedRevision, instances })
   }
 
   #send(message: AgentMessage): void {
@@ -445,22 +445,22 @@ function parseServerMessage(text: string, codec: HostCodec): ServerMessage {
 }
 
 /** Cuts a report into messages within both limits of the contract. */
-function cutReports(sets: readonly FoundSet[]): FoundSet[][] {
-  const messages: FoundSet[][] = []
-  let message: FoundSet[] = []
+function cutReports(all: readonly FoundInstance[]): FoundInstance[][] {
+  const messages: FoundInstance[][] = []
+  let message: FoundInstance[] = []
   let bytes = 0
-  for (const set of sets) {
-    const setBytes = JSON.stringify(set).length * 2
+  for (const found of all) {
+    const foundBytes = JSON.stringify(found).length * 2
     if (
       message.length > 0 &&
-      (message.length >= FOUND_SETS_PER_MESSAGE_MAX || bytes + setBytes > REPORT_BYTES_TARGET)
+      (message.length >= FOUND_PER_MESSAGE_MAX || bytes + foundBytes > REPORT_BYTES_TARGET)
     ) {
       messages.push(message)
       message = []
       bytes = 0
     }
-    message.push(set)
-    bytes += setBytes
+    message.push(found)
+    bytes += foundBytes
   }
   if (message.length > 0) messages.push(message)
   return messages

@@ -92,9 +92,9 @@ export class AcceptedAgent {
       if (message.type !== 'found') continue
       if (message.full && !isInParts) sets.clear()
       isInParts = message.full && !message.last
-      for (const set of message.sets)
-        if (set.state === 'absent') sets.delete(set.id)
-        else sets.set(set.id, set)
+      for (const found of message.instances)
+        if (found.kind === 'set' && found.state !== 'absent') sets.set(found.id, found)
+        else sets.delete(found.id)
     }
     return sets
   }

@@ -8,9 +8,11 @@ import { testId } from './wanted.ts'
 
 const hello: Hello = {
   type: 'hello',
-  contracts: [2, 1],
+  contracts: [3, 2, 1],
   stopsWithinMs: null,
   probeAddress: null,
+  accelerator: null,
+  vmsProblem: null,
   hostId: testId('host', 1),
   bootId: 'boot-1',
   wantedRevision: null,
@@ -31,6 +33,7 @@ const hello: Hello = {
 
 export function reported(number: number, progress = ''): FoundSet {
   return {
+    kind: 'set',
     id: testId('set', number),
     epoch: 1,
     generation: 1,
@@ -59,7 +62,7 @@ export function makeSession(change: Partial<SessionNeeds> = {}) {
     log: silentLog,
     connector: servers,
     reports,
-    contracts: [2, 1],
+    contracts: [3, 2, 1],
     servers: () => servers.servers,
     hello: () => Promise.resolve(hello),
     wantedRevision: () => seen.revision,

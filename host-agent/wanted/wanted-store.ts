@@ -8,6 +8,7 @@ import {
   type WantedPort,
   type WantedSet,
   type WantedUpdate,
+  type WantedVm,
 } from '@nubo/contracts/host'
 import type { Log } from '@nubo/runtime/process'
 import { logged } from '../logged.ts'
@@ -46,6 +47,7 @@ export class WantedStore {
   readonly #disk: Disk
   readonly #log: Log
   readonly #sets = new Map<string, WantedSet>()
+  readonly #vms = new Map<string, WantedVm>()
   readonly #networks = new Map<string, WantedNetwork>()
   readonly #ports = new Map<string, WantedPort>()
   // In order of last change, oldest first.
@@ -107,6 +109,14 @@ export class WantedStore {
     return this.#sets
   }
 
+  vm(id: string): WantedVm | undefined {
+    return this.#vms.get(id)
+  }
+
+  get vms(): ReadonlyMap<string, WantedVm> {
+    return this.#vms
+  }
+
   get networks(): ReadonlyMap<string, WantedNetwork> {
     return this.#networks
   }
@@ -122,7 +132,9 @@ export class WantedStore {
 
   /** Sets that were wanted here once and are not now, those that were told last; what remains of them is unknown. */
   formerSets(countMax: number): [id: string, seen: Seen][] {
-    return [...this.#seen].filter(([id]) => !this.#sets.has(id)).slice(-countMax)
+    return [...this.#seen]
+      .filter(([id]) => !this.#sets.has(id) && !this.#vms.has(id))
+      .slice(-countMax)
   }
 
   /**
@@ -259,11 +271,11 @@ export class WantedStore {
   #refuseOldEpochs(staged: Staged): Set<string> {
     const refused = new Set<string>()
     for (const [key, item] of staged.upserts) {
-      if (item.kind !== 'set') continue
+      if (item.kind !== 'set' && item.kind !== 'vm') continue
       const seen = this.#seen.get(item.id)
       if (seen === undefined || item.epoch >= seen.epoch) continue
-      this.#log.warn('refused a set at an old epoch', {
-        setId: item.id,
+      this.#log.warn('refused an instance at an old epoch', {
+        key,
         epoch: item.epoch,
         seenEpoch: seen.epoch,
       })
@@ -288,19 +300,21 @@ export class WantedStore {
   }
 
   *#keys(): Iterable<string> {
-    for (const items of [this.#sets, this.#networks, this.#ports])
+    for (const items of [this.#sets, this.#vms, this.#networks, this.#ports])
       for (const item of items.values()) yield wantedKey(item)
   }
 
   #item(key: string): WantedItem | undefined {
     const [kind, id] = splitKey(key)
     if (kind === 'set') return this.#sets.get(id)
+    if (kind === 'vm') return this.#vms.get(id)
     if (kind === 'network') return this.#networks.get(id)
     return kind === 'port' ? this.#ports.get(id) : undefined
   }
 
   #hold(item: WantedItem): void {
     if (item.kind === 'set') this.#sets.set(item.id, item)
+    else if (item.kind === 'vm') this.#vms.set(item.id, item)
     else if (item.kind === 'network') this.#networks.set(item.id, item)
     else this.#ports.set(item.id, item)
   }
@@ -308,17 +322,18 @@ export class WantedStore {
   #drop(key: string): void {
     const [kind, id] = splitKey(key)
     if (kind === 'set') this.#sets.delete(id)
+    else if (kind === 'vm') this.#vms.delete(id)
     else if (kind === 'network') this.#networks.delete(id)
     else this.#ports.delete(id)
   }
 
   #forgetOldEpochs(): void {
-    let excess = this.#seen.size - this.#sets.size - SEEN_SETS_MAX
+    let excess = this.#seen.size - this.#sets.size - this.#vms.size - SEEN_SETS_MAX
     if (excess <= 0) return
     const forgotten: string[] = []
     for (const id of this.#seen.keys()) {
       if (excess <= 0) break
-      if (this.#sets.has(id)) continue
+      if (this.#sets.has(id) || this.#vms.has(id)) continue
       forgotten.push(id)
       excess -= 1
     }
@@ -338,7 +353,7 @@ function newlySeen(
 ): [string, Seen][] {
   return upserts
     .map(([, item]) => item)
-    .filter((item) => item.kind === 'set')
+    .filter((item) => item.kind === 'set' || item.kind === 'vm')
     .filter(({ id, epoch, generation }) => {
       const before = seen.get(id)
       return before === undefined || before.epoch !== epoch || before.generation !== generation

@@ -20,6 +20,7 @@ import { joinHost } from '../support/hosts.ts'
 import { send } from '../support/http.ts'
 import { done, everywhere, importRootfs, makeProject, setOf, waitSet } from '../support/project.ts'
 import { TestRegion } from '../support/region.ts'
+import { recordKernelImage } from '../support/vm-image.ts'
 import { waitUntil } from '../support/wait.ts'
 
 /** Calls that leave no row when they are done, and why. Refused ones do. */
@@ -52,7 +53,9 @@ test('every call that changes something leaves a row of its own', async (t) => {
   await joinHost(region, { name: 'h1' })
   await joinHost(region, { name: 'h2' })
   await everywhere(region)
+  await recordKernelImage(region, shop, 'kernel')
   const web = { params: { id: 'web' } }
+  const vm = { params: { id: 'vm' } }
   const h2 = { params: { id: 'h2' } }
   const manifest = { name: 'm', networks: [{ name: 'applied', cidr: '10.9.0.0/16' }] }
   const steps: [name: RouteName, step: () => Promise<unknown>][] = [
@@ -109,6 +112,14 @@ test('every call that changes something leaves a row of its own', async (t) => {
       },
     ],
     ['setRemove', async () => done(member, await member.setRemove(web))],
+    // No host here runs VMs: it waits for one, which may be stopped, too.
+    ['vmCreate', () => member.vmCreate({ body: { name: 'vm', network: 'net', image: 'kernel' } })],
+    ['vmPause', () => member.vmPause(vm)],
+    ['vmResume', () => member.vmResume(vm)],
+    ['vmRestart', () => member.vmRestart(vm)],
+    ['vmStop', () => member.vmStop({ ...vm, body: {} })],
+    ['vmStart', () => member.vmStart(vm)],
+    ['vmRemove', async () => done(member, await member.vmRemove(vm))],
     ['imageRemove', () => member.imageRemove({ params: { id: 'web' } })],
     ['subnetRemove', () => member.subnetRemove({ params: { id: 'net' } })],
     ['networkRemove', () => member.networkRemove({ params: { id: 'net' } })],

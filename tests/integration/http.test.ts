@@ -11,6 +11,7 @@ import { send, type HttpAsked, type HttpReply } from '../support/http.ts'
 import { makeProject } from '../support/project.ts'
 import { TestRegion } from '../support/region.ts'
 import { rootfsTar } from '../support/tar.ts'
+import { recordKernelImage } from '../support/vm-image.ts'
 import { waitUntil } from '../support/wait.ts'
 
 /** An error of the one shape, with a code of the catalogue and the status that the code has. */
@@ -293,6 +294,18 @@ test('every call answers what its contract says, no more and no less', async (t)
   await call('operationCancel', { id: String(created['id']) })
   await ended(await call('setRemove', { id: 'web' }))
   await call('imageRemove', { id: 'web' })
+  const [project] = (await region.operator.projectList()).items
+  assert.ok(project)
+  await recordKernelImage(region, project, 'kernel')
+  await call('vmCreate', { body: { name: 'vm', network: 'net', image: 'kernel' } })
+  await call('vmList')
+  await call('vmShow', { id: 'vm' })
+  await call('vmPause', { id: 'vm' })
+  await call('vmResume', { id: 'vm' })
+  await call('vmRestart', { id: 'vm' })
+  await call('vmStop', { id: 'vm', body: { force: true } })
+  await call('vmStart', { id: 'vm' })
+  await ended(await call('vmRemove', { id: 'vm' }))
   await call('subnetRemove', { id: 'sub' })
   await call('networkRemove', { id: 'net' })
 

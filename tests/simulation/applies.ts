@@ -221,7 +221,7 @@ function thingName(world: World, kind: Kind, id: string): string | undefined {
 }
 
 function textOfRow(world: World, row: SetRow): string {
-  const port = world.port.by('set', row.id)[0]
+  const port = world.port.by('instance', row.id)[0]
   const subnet = world.subnet.get(port?.subnetId)
   return JSON.stringify([
     `${world.network.get(port?.networkId)?.name}/${subnet?.name}`,

@@ -79,8 +79,3 @@ export type WantedPort = z.infer<typeof wantedPort>
 export const wantedItem = z.discriminatedUnion('kind', [wantedSet, wantedNetwork, wantedPort])
 export type WantedItem = z.infer<typeof wantedItem>
 export type WantedKind = WantedItem['kind']
-
-/** Key of an item in the map: 'set/<id>'. */
-export function wantedKey(item: { kind: WantedKind; id: string }): string {
-  return `${item.kind}/${item.id}`
-}

@@ -1,4 +1,5 @@
 import type { Manifest } from '@nubo/contracts'
+import { instanceOf, instancesBy } from '../../world/index.ts'
 import { checkGuestAddress, checkNetworkRange, checkSubnetRange } from '../network/index.ts'
 import {
   differences,
@@ -86,7 +87,7 @@ export function planPort(context: PlanContext, asked: Manifest['ports'][number])
     return
   }
   if (!mayChange(context, at, { id: now.id, fields })) return
-  const user = world.set.get(now.setId)?.name ?? world.host.get(now.hostId)?.name
+  const user = instanceOf(world, now.setId ?? now.vmId)?.name ?? world.host.get(now.hostId)?.name
   if (!context.recreate) {
     for (const field of fields)
       draft.fixedField(
@@ -119,7 +120,7 @@ export function checkAddress(
   if (subnet.id === null) return
   const holder = holdersOf(context, subnet.id).get(address)
   if (holder === undefined) return
-  const name = world.set.get(holder.setId)?.name ?? holder.name
+  const name = instanceOf(world, holder.setId ?? holder.vmId)?.name ?? holder.name
   // A thing that is created anew keeps the address; its own port is not in the way.
   if (name === at.name) return
   draft.problem(at, {
@@ -149,7 +150,7 @@ export function planImage(context: PlanContext, asked: Manifest['images'][number
   const isOther =
     asked.digest !== undefined && now.uploadDigest !== null && asked.digest !== now.uploadDigest
   const fields = isOther ? differences('image', [['file', now.uploadDigest, asked.digest]]) : []
-  const isUsedBy = world.set.countBy('image', now.id)
+  const isUsedBy = instancesBy(world, 'image', now.id).length
   if (!mayChange(context, at, { id: now.id, fields })) return
   draft.problem(at, {
     code: 'FIELD_IMMUTABLE',

@@ -81,7 +81,7 @@ function pendingToo(images: ImageResolver, manifest: Manifest): ImageResolver {
       } catch (error) {
         if (!pending.has(nameOrId)) throw error
         // proof: never recorded, for a plan with an image that is still missing is not applied
-        return { id: '' as ImageId, name: nameOrId, repository: '', digest: '' }
+        return { id: '' as ImageId, name: nameOrId, repository: '', digest: '', disk: null }
       }
     },
   }
@@ -171,7 +171,7 @@ function planPrune(context: PlanContext, orphans: readonly Orphan[]): void {
 
 /** Whether `user` must be gone before `used` can be. */
 function uses(world: World, user: Orphan, used: Orphan): boolean {
-  const ports = user.kind === 'set' ? world.port.by('set', user.id) : []
+  const ports = user.kind === 'set' ? world.port.by('instance', user.id) : []
   const port = user.kind === 'port' ? world.port.get(user.id) : undefined
   switch (used.kind) {
     case 'set':

@@ -1,4 +1,4 @@
-import type { SetId } from '@nubo/base'
+import type { InstanceId } from '@nubo/base'
 import type { Host, Reason } from '@nubo/contracts'
 
 /**
@@ -23,7 +23,7 @@ export interface DrainInput {
 }
 
 export interface DrainSet {
-  readonly id: SetId
+  readonly id: InstanceId
   readonly name: string
   readonly recovery: 'local' | 'elsewhere'
   readonly at: DrainStep
@@ -41,7 +41,7 @@ export type DrainStep =
   | { readonly step: 'placing'; readonly refused: string | null }
 
 export type DrainAction =
-  | { readonly do: 'go-on'; readonly begin: readonly SetId[]; readonly progress: string }
+  | { readonly do: 'go-on'; readonly begin: readonly InstanceId[]; readonly progress: string }
   | {
       readonly do: 'end'
       readonly state: 'done' | 'failed' | 'cancelled'

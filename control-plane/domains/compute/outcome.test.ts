@@ -37,6 +37,7 @@ function container(restarts: number): FoundContainer {
 
 function found(state: FoundSet['state'], change: Partial<FoundSet> = {}): FoundSet {
   return {
+    kind: 'set',
     id: setId,
     epoch: 1,
     generation: 1,

@@ -1,8 +1,8 @@
 import type { Reason } from '@nubo/contracts'
-import type { FoundSet } from '@nubo/contracts/host'
+import type { FoundInstance, FoundSet, FoundVm } from '@nubo/contracts/host'
 import type { OperationRow } from '../../world/index.ts'
 
-/** What a report of the host means for an operation on the set. Pure. */
+/** What a report of the host means for an operation on an instance. Pure. */
 export type Outcome =
   | { readonly at: 'unrelated' }
   | { readonly at: 'progress'; readonly progress: string; readonly reason: Reason | null }
@@ -12,28 +12,44 @@ export type Outcome =
 /** So many restarts in a row and a start counts as failed; the agent goes on trying. */
 const RESTARTS_UNTIL_FAILED = 2
 
-export function outcomeOf(operation: OperationRow, found: FoundSet): Outcome {
+export function outcomeOf(operation: OperationRow, found: FoundInstance): Outcome {
   const progress = found.progress === '' ? found.state : found.progress
-  // A host does not learn the generation of a removal: the set is simply no longer wanted there.
-  if (operation.kind !== 'set.remove' && found.generation < operation.generation)
-    return { at: 'unrelated' }
-  switch (operation.kind) {
-    case 'set.create':
-    case 'set.start':
-    case 'set.update':
-    case 'set.restart':
-      return outcomeOfStart(found, progress)
-    case 'set.stop':
-      return found.state === 'stopped'
-        ? { at: 'done', progress: 'stopped' }
-        : { at: 'progress', progress, reason: found.reason }
-    case 'set.remove':
-      return found.state === 'absent'
-        ? { at: 'done', progress: 'removed' }
-        : { at: 'progress', progress, reason: found.reason }
+  const verb = operation.kind.startsWith(`${found.kind}.`)
+    ? operation.kind.slice(found.kind.length + 1)
+    : ''
+  // A host does not learn the generation of a removal: the instance is simply no longer wanted there.
+  if (verb !== 'remove' && found.generation < operation.generation) return { at: 'unrelated' }
+  const reached = (state: FoundInstance['state'], end: string): Outcome =>
+    found.state === state
+      ? { at: 'done', progress: end }
+      : { at: 'progress', progress, reason: found.reason }
+  switch (verb) {
+    case 'create':
+    case 'start':
+    case 'update':
+    case 'restart':
+    case 'resume':
+      return found.kind === 'set'
+        ? outcomeOfStart(found, progress)
+        : outcomeOfVmStart(found, progress)
+    case 'pause':
+      return reached('paused', 'paused')
+    case 'stop':
+      return reached('stopped', 'stopped')
+    case 'remove':
+      return reached('absent', 'removed')
     default:
       return { at: 'unrelated' }
   }
+}
+
+function outcomeOfVmStart(found: FoundVm, progress: string): Outcome {
+  if (found.state === 'running') return { at: 'done', progress: 'running' }
+  if (found.reason !== null && found.state === 'failed')
+    return { at: 'failed', reason: triedAgain(found.reason), progress }
+  // The guest has switched itself off: it ran as was asked.
+  if (found.state === 'stopped') return { at: 'done', progress: 'the guest switched itself off' }
+  return { at: 'progress', progress, reason: found.reason }
 }
 
 function outcomeOfStart(found: FoundSet, progress: string): Outcome {
@@ -45,16 +61,15 @@ function outcomeOfStart(found: FoundSet, progress: string): Outcome {
     found.reason !== null &&
     (found.state === 'failed' ||
       (found.state === 'degraded' && (isLooping || found.reason.code === 'IMAGE_PULL_FAILED')))
-  ) {
-    const reason = {
-      code: found.reason.code,
-      text: `${withoutFullStop(found.reason.text)}; the host goes on trying`,
-    }
-    return { at: 'failed', reason, progress }
-  }
+  )
+    return { at: 'failed', reason: triedAgain(found.reason), progress }
   // A set whose containers have all ended as they should have (restart: never) has reached what was asked.
   if (found.state === 'stopped') return { at: 'done', progress: 'all containers ended' }
   return { at: 'progress', progress, reason: found.reason }
+}
+
+function triedAgain({ code, text }: Reason): Reason {
+  return { code, text: `${withoutFullStop(text)}; the host goes on trying` }
 }
 
 function withoutFullStop(text: string): string {

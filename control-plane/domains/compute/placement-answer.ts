@@ -1,6 +1,6 @@
 import { isUuid, PlatformError, type HostId, type ProjectId } from '@nubo/base'
 import type { PlacementAnswer, SetCreate } from '@nubo/contracts'
-import type { HostRow, SetPlacementRule, SetRow, World } from '../../world/index.ts'
+import type { HostRow, PlacementRule, SetRow, World } from '../../world/index.ts'
 import { projectOf, type Caller } from '../identity/index.ts'
 import {
   askOf,
@@ -24,7 +24,7 @@ interface Page {
 }
 
 /** The rule as recorded. NOT_FOUND if the host that is asked for does not exist. */
-export function placementRuleOf(world: World, asked: SetCreate['placement']): SetPlacementRule {
+export function placementRuleOf(world: World, asked: SetCreate['placement']): PlacementRule {
   const { host, spread, antiAffinity = null, hostLabels } = asked
   return { hostId: hostIdOf(world, host), spread, antiAffinity, hostLabels }
 }
@@ -98,6 +98,7 @@ export function placementQuestions(deps: {
         cpuMillis: asked.cpuMillis,
         memoryBytes: asked.memoryBytes,
         isElsewhere: asked.recovery === 'elsewhere',
+        kind: 'set',
         isRecovering: false,
       }
       return answer(ask, page)

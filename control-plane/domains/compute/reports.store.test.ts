@@ -9,7 +9,7 @@ import { openTestDatabase } from '../../../tests/support/database.ts'
 import { hostId, newHostRow, setId, setRow } from '../../host-sessions/testing/rows.ts'
 import { createRecorder, FeedReader, World, type Tables } from '../../world/index.ts'
 import { createFoundRecorder, type HostReport } from './reports.ts'
-import { insertSets } from './wanted-store.ts'
+import { insertInstances } from './wanted-store.ts'
 
 const HOSTS = [1, 2, 3]
 
@@ -33,7 +33,7 @@ async function openRegion(context: TestContext) {
     for (const number of HOSTS) {
       await tx.insertInto('host').values(newHostRow(number)).execute()
       const row = setRow(number, { projectId: project, hostId: hostId(number) })
-      await insertSets(tx, [{ touched, row }])
+      await insertInstances(tx, [{ touched, row }])
     }
   })
   return { world, database, record: createFoundRecorder({ ...deps, recorder }) }
@@ -44,6 +44,7 @@ function found(id: SetId, world: World, changes: Partial<FoundSet> = {}): FoundS
   assert.ok(set !== undefined)
   const { epoch, generation } = set
   return {
+    kind: 'set',
     id,
     epoch,
     generation,
@@ -55,8 +56,8 @@ function found(id: SetId, world: World, changes: Partial<FoundSet> = {}): FoundS
   }
 }
 
-function report(...sets: FoundSet[]): HostReport {
-  return { sets, full: false, mentioned: new Set(sets.map(({ id }) => id)) }
+function report(...instances: FoundSet[]): HostReport {
+  return { instances, full: false, mentioned: new Set(instances.map(({ id }) => id)) }
 }
 
 test('reports that come while one is being recorded share one revision', async (t) => {

@@ -1,11 +1,15 @@
 import { isPlatformError, unreachable, type Clock, type HostId } from '@nubo/base'
-import type { FoundSet } from '@nubo/contracts/host'
+import type { FoundInstance } from '@nubo/contracts/host'
 import { Batcher, type Log } from '@nubo/runtime'
 import {
+  foundOf,
+  instancesBy,
   isLeaving,
+  kindOf,
+  type InstanceRow,
   type Recorder,
   type SetFoundRow,
-  type SetRow,
+  type VmFoundRow,
   type Touched,
   type Tx,
   type World,
@@ -17,8 +21,8 @@ import {
   type OperationProgress,
 } from '../operations/index.ts'
 import { outcomeOf } from './outcome.ts'
-import { removeSetRows } from './removal.ts'
-import { lockSets, releaseSets, sessionsOf, upsertFound } from './store.ts'
+import { removeRows } from './removal.ts'
+import { lockInstances, releaseInstances, sessionsOf, upsertFound } from './store.ts'
 
 export interface ReportDeps {
   readonly world: World
@@ -29,8 +33,8 @@ export interface ReportDeps {
 
 /** What a host said in one piece. */
 export interface HostReport {
-  readonly sets: readonly FoundSet[]
-  /** Sets that are not `mentioned` do not exist on the host. */
+  readonly instances: readonly FoundInstance[]
+  /** What is not `mentioned` does not exist on the host. */
   readonly full: boolean
   /** Everything that it spoke of, also what was refused. */
   readonly mentioned: ReadonlySet<string>
@@ -46,7 +50,7 @@ export interface ReportOfHost {
 interface News {
   readonly hostId: HostId
   readonly sessionId: string | undefined
-  readonly found: FoundSet
+  readonly found: FoundInstance
 }
 
 /** Of one transaction. Locks are held for as long as it lasts, and whoever reports waits for it. */
@@ -55,7 +59,7 @@ const REPORTS_PER_COMMIT_MAX = 256
 const PAUSE = { perItemMs: 5, mostMs: 50 }
 
 /**
- * Takes what hosts say about their sets: found state, ends of operations, ends of removals. Reports that come while
+ * Takes what hosts say about their instances: found state, ends of operations, ends of removals. Reports that come while
  * others are being recorded go together in one transaction, since commits are what the region has fewest of. One that
  * fails alone fails only its own host.
  */
@@ -73,7 +77,7 @@ export function createFoundRecorder(
 }
 
 /**
- * All of it in one transaction. Only the host that a set is placed on, at its present epoch, is believed. Idempotent.
+ * All of it in one transaction. Only the host that an instance is placed on, at its present epoch, is believed. Idempotent.
  */
 export async function recordReports(
   deps: ReportDeps,
@@ -86,8 +90,11 @@ export async function recordReports(
   if (news.size === 0) return
   await deps.recorder.write(async (tx, touched) => {
     // The world may be a moment behind: the rows decide.
-    const rows = await lockSets(tx, [...news.keys()])
-    // Looked at behind the locks: what a later session says of these sets is recorded after this, or its arrival is seen here.
+    const rows = await lockInstances(
+      tx,
+      [...news.values()].map(({ found }) => found),
+    )
+    // Looked at behind the locks: what a later session says of these is recorded after this, or its arrival is seen here.
     const hostIds = [...news.values()].flatMap(({ hostId, sessionId }) =>
       sessionId === undefined ? [] : [hostId],
     )
@@ -110,66 +117,80 @@ export async function recordReports(
   })
 }
 
-function newsOf(deps: ReportDeps, hostId: HostId, report: HostReport): FoundSet[] {
+function newsOf(deps: ReportDeps, hostId: HostId, report: HostReport): FoundInstance[] {
   const { world } = deps
-  const said = report.sets.filter((found) => isBelieved(deps, hostId, found))
+  const said = report.instances.filter((found) => isBelieved(deps, hostId, found))
   const gone = report.full ? unmentioned(world, hostId, report.mentioned) : []
   return [...said, ...gone].filter((found) => isNews(world, found))
 }
 
-function isBelieved({ world, log }: ReportDeps, hostId: HostId, found: FoundSet): boolean {
-  const set = world.set.get(found.id)
-  if (set === undefined) return false
-  if (set.hostId === hostId && set.epoch === found.epoch) return true
-  log.warn('a host reports a set that is placed elsewhere', {
+function isBelieved({ world, log }: ReportDeps, hostId: HostId, found: FoundInstance): boolean {
+  const row = world[found.kind].get(found.id)
+  if (row === undefined) return false
+  if (row.hostId === hostId && row.epoch === found.epoch) return true
+  log.warn('a host reports an instance that is placed elsewhere', {
     hostId,
-    setId: found.id,
+    id: found.id,
     epoch: found.epoch,
-    current: set.epoch,
+    current: row.epoch,
   })
   return false
 }
 
-/** A full report that leaves a set out says that nothing of it exists; the host will act on it if it should. */
-function unmentioned(world: World, hostId: HostId, mentioned: ReadonlySet<string>): FoundSet[] {
-  return world.set
-    .by('host', hostId)
+/** A full report that leaves something out says that nothing of it exists; the host will act on it if it should. */
+function unmentioned(
+  world: World,
+  hostId: HostId,
+  mentioned: ReadonlySet<string>,
+): FoundInstance[] {
+  return instancesBy(world, 'host', hostId)
     .filter(
-      (set) =>
-        !mentioned.has(set.id) &&
+      (row) =>
+        !mentioned.has(row.id) &&
         // Its end is a word of its own: what is not here yet may still be on its way to the host.
-        (set.wanted === 'removed' || !isLeaving(set)) &&
-        (set.wanted === 'removed' || world.setFound.get(set.id)?.epoch === set.epoch),
+        (row.wanted === 'removed' || !isLeaving(row)) &&
+        (row.wanted === 'removed' || foundOf(world, row)?.epoch === row.epoch),
     )
-    .map((set) => ({
-      id: set.id,
-      epoch: set.epoch,
-      // A host that does not have it has done with a removal, and not begun with anything else.
-      generation: set.wanted === 'removed' ? set.generation : 0,
-      state: set.wanted === 'removed' ? ('absent' as const) : ('pending' as const),
-      progress: '',
-      reason: null,
-      containers: [],
-    }))
+    .map((row) =>
+      row.wanted === 'removed'
+        ? nothingOf(row, { state: 'absent', generation: row.generation })
+        : nothingOf(row, { state: 'pending', generation: 0 }),
+    )
 }
 
-function isNews(world: World, found: FoundSet): boolean {
-  const before = world.setFound.get(found.id)
+/**
+ * What a host says of an instance of which it has nothing. `generation`: one that does not have it has done with a removal
+ * (the present one), and not begun with anything else (0).
+ */
+export function nothingOf(
+  row: InstanceRow,
+  { state, generation }: { state: 'absent' | 'pending'; generation: number },
+): FoundInstance {
+  const { id, epoch } = row
+  const common = { id, epoch, generation, state, progress: '', reason: null }
+  return kindOf(row) === 'set'
+    ? { ...common, kind: 'set', containers: [] }
+    : { ...common, kind: 'vm', machine: null, restarts: 0 }
+}
+
+function isNews(world: World, found: FoundInstance): boolean {
+  const before = (found.kind === 'set' ? world.setFound : world.vmFound).get(found.id)
   return (
     before === undefined || JSON.stringify(comparable(before)) !== JSON.stringify(comparable(found))
   )
 }
 
-function comparable(found: FoundSet | SetFoundRow): unknown[] {
-  const { epoch, generation, state, progress, reason, containers } = found
+function comparable(found: FoundInstance | SetFoundRow | VmFoundRow): unknown[] {
+  const { epoch, generation, state, progress, reason } = found
+  const common = [epoch, generation, state, progress, reason?.code, reason?.text]
+  if (!('containers' in found)) {
+    const { machine, restarts } = found
+    const { accelerator, cpus, memoryBytes, startedAtMs } = machine ?? {}
+    return [...common, restarts, accelerator, cpus, memoryBytes, startedAtMs]
+  }
   return [
-    epoch,
-    generation,
-    state,
-    progress,
-    reason?.code,
-    reason?.text,
-    containers.map((one) => [
+    ...common,
+    found.containers.map((one) => [
       one.name,
       one.state,
       one.restarts,
@@ -193,32 +214,33 @@ async function recordGone(deps: ReportDeps, { tx, touched, news }: Writing): Pro
   if (news.length === 0) return
   const nowMs = deps.clock.nowMs()
   // proof: these are ids of rows that the caller has locked
-  const setIds = news.map(({ found }) => found.id as SetRow['id'])
+  const refs = news.map(({ found: { id, kind } }) => ({ id: id as InstanceRow['id'], kind }))
+  const resourceIds = refs.map(({ id }) => id)
   // Asked of the record, because the news of the removal's operation may not have come here yet.
-  await endOperationsOf(tx, touched, { resourceIds: setIds, progress: 'removed', atMs: nowMs })
-  await removeSetRows(tx, touched, { setIds, nowMs })
+  await endOperationsOf(tx, touched, { resourceIds, progress: 'removed', atMs: nowMs })
+  await removeRows(tx, touched, { refs, nowMs })
 }
 
 /** Moves of which the first half is done: nothing is left here, so from now on they wait for a place elsewhere. */
 async function recordFreed(
   { world, clock }: ReportDeps,
   { tx, touched, news }: Writing,
-  rows: ReadonlyMap<string, SetRow>,
+  rows: ReadonlyMap<string, InstanceRow>,
 ): Promise<void> {
   const freed = Map.groupBy(
     news.flatMap(({ found }) => rows.get(found.id) ?? []),
     ({ hostId, leaving }) => `${hostId} ${leaving?.reason}`,
   )
-  for (const sets of freed.values()) {
-    const [first] = sets
+  for (const rowsOfOne of freed.values()) {
+    const [first] = rowsOfOne
     const host = world.host.get(first?.hostId)
     if (first === undefined || host === undefined) continue
     const reason = first.leaving?.reason ?? `it left host ${host.name}`
-    await releaseSets(tx, touched, {
+    await releaseInstances(tx, touched, {
       host,
       atMs: clock.nowMs(),
       reason: { code: 'HOST_DRAINED', text: reason },
-      setIds: sets.map(({ id }) => id),
+      ids: rowsOfOne.map(({ id }) => id),
     })
   }
 }
@@ -235,7 +257,7 @@ async function recordPresent(deps: ReportDeps, { tx, touched, news }: Writing): 
     tx,
     touched,
     news.map(({ hostId, found }) => {
-      const before = world.setFound.get(found.id)
+      const before = (found.kind === 'set' ? world.setFound : world.vmFound).get(found.id)
       const isSameState = before?.state === found.state && before.epoch === found.epoch
       return { hostId, found, sinceMs: isSameState ? before.sinceMs : nowMs }
     }),
@@ -244,7 +266,7 @@ async function recordPresent(deps: ReportDeps, { tx, touched, news }: Writing): 
 
 function operationChanges(
   world: World,
-  found: FoundSet,
+  found: FoundInstance,
   atMs: number,
 ): (OperationProgress | OperationEnd)[] {
   return world.operation

@@ -6,6 +6,7 @@ import { operationView } from '../operations/index.ts'
 import type { HostDrains } from './host-drains.ts'
 import type { ComputeService } from './service.ts'
 import { encodedSet } from './set-view.ts'
+import { vmView } from './vm-view.ts'
 
 export function computeBindings({
   compute,
@@ -48,6 +49,7 @@ export function computeBindings({
     route(api.setRemove, async ({ caller, params }) =>
       operationView(await compute.removeSet(caller, params.id)),
     ),
+    ...vmBindings({ compute, world }),
     route(api.hostDrain, async ({ params }) => operationView(await drains.drain(params.id))),
     route(api.hostMaintenanceBegin, async ({ params }) =>
       operationView(await drains.beginMaintenance(params.id)),
@@ -60,6 +62,44 @@ export function computeBindings({
     ),
     route(api.setLogs, async ({ caller, params, body }) =>
       compute.openLogs(caller, params.id, body),
+    ),
+  ]
+}
+
+function vmBindings({
+  compute,
+  world,
+}: {
+  compute: ComputeService
+  world: World
+}): CallerBinding[] {
+  return [
+    route(api.vmCreate, async ({ caller, body }) =>
+      operationView(await compute.createVm(caller, body)),
+    ),
+    route(api.vmList, (input) =>
+      page(world, input, { ...compute.listVms(input.caller, input.query), view: vmView }),
+    ),
+    route(api.vmShow, async ({ caller, params }) =>
+      vmView(world, compute.findVm(projectOf(caller), params.id)),
+    ),
+    route(api.vmStart, async ({ caller, params }) =>
+      operationView(await compute.startVm(caller, params.id)),
+    ),
+    route(api.vmStop, async ({ caller, params, body }) =>
+      operationView(await compute.stopVm(caller, params.id, body)),
+    ),
+    route(api.vmRestart, async ({ caller, params }) =>
+      operationView(await compute.restartVm(caller, params.id)),
+    ),
+    route(api.vmPause, async ({ caller, params }) =>
+      operationView(await compute.pauseVm(caller, params.id)),
+    ),
+    route(api.vmResume, async ({ caller, params }) =>
+      operationView(await compute.resumeVm(caller, params.id)),
+    ),
+    route(api.vmRemove, async ({ caller, params }) =>
+      operationView(await compute.removeVm(caller, params.id)),
     ),
   ]
 }

@@ -7,24 +7,24 @@ import {
   type Random,
 } from '@nubo/base'
 import type { LogPosition, SetCreate, SetState, StreamTicket } from '@nubo/contracts'
-import type {
-  OperationRow,
-  PortRow,
-  Recorder,
-  Selection,
-  SetRow,
-  World,
-} from '../../world/index.ts'
-import { mayAct, nameTaken, projectOf, type Caller } from '../identity/index.ts'
+import type { OperationRow, Recorder, Selection, SetRow, World } from '../../world/index.ts'
+import { mayAct, projectOf, type Caller } from '../identity/index.ts'
 import type { NetworkService } from '../network/index.ts'
-import { newOperation } from '../operations/index.ts'
 import type { WorldLedger } from '../placement/index.ts'
 import { draftSet } from './draft.ts'
+import {
+  changeInstance,
+  createInstance,
+  findInstance,
+  type ChangeAsked,
+  type RequestDeps,
+} from './instance-requests.ts'
 import type { ImageResolver, StreamBroker } from './needs.ts'
 import { placementQuestions } from './placement-answer.ts'
 import { stateOf } from './set-view.ts'
 import { setUpdates } from './update.ts'
-import { createSetWriter, type SetCreation } from './wanted-writes.ts'
+import { vmRequests } from './vm-service.ts'
+import { createInstanceWriter } from './wanted-writes.ts'
 
 export interface ComputeDeps {
   readonly world: World
@@ -41,21 +41,17 @@ export type ComputeService = ReturnType<typeof createComputeService>
 
 export function createComputeService(deps: ComputeDeps) {
   const { world } = deps
-  const record = createSetWriter(deps)
+  const requests: RequestDeps = { ...deps, record: createInstanceWriter(deps) }
 
-  function findSet(project: ProjectId, nameOrId: string): SetRow {
-    const row = isUuid(nameOrId)
-      ? world.set.get(nameOrId)
-      : world.set.by('name', `${project}/${nameOrId}`)[0]
-    if (row === undefined || row.projectId !== project) {
-      throw new PlatformError(
-        'NOT_FOUND',
-        { kind: 'set', set: nameOrId },
-        { message: `There is no set ${nameOrId} here.` },
-      )
-    }
-    return row
-  }
+  const findSet = (project: ProjectId, nameOrId: string): SetRow =>
+    findInstance(
+      {
+        kind: 'set',
+        byId: (id) => world.set.get(id),
+        byName: (key) => world.set.by('name', key),
+      },
+      { project, nameOrId, isId: isUuid(nameOrId) },
+    )
 
   return {
     findSet,
@@ -87,102 +83,24 @@ export function createComputeService(deps: ComputeDeps) {
     },
 
     ...placementQuestions({ ...deps, findSet }),
-    ...setCreation(deps, record),
-    ...setChanges(deps, findSet, record),
+    /** One transaction: the set, its port, its operation. The world places it next. */
+    createSet: (caller: Caller, asked: SetCreate): Promise<OperationRow> =>
+      createInstance(requests, {
+        row: draftSet(deps, projectOf(caller), asked),
+        attachment: asked,
+      }),
+    ...setChanges(requests, findSet),
+    ...vmRequests(deps, requests),
     ...setUpdates(deps, findSet),
     ...setStreams(deps, findSet),
   }
 }
 
-type RecordWrite = ReturnType<typeof createSetWriter>
-
-function setCreation(deps: ComputeDeps, record: RecordWrite) {
-  const { world, network } = deps
-
-  /** The set's port: a free one that was named, or a new one drawn here, which gets its address as it is recorded. */
-  function portOf(project: ProjectId, asked: SetCreate, setId: SetRow['id']): SetCreation['port'] {
-    if (asked.port !== undefined) {
-      const port: PortRow = network.findPort(project, asked.port)
-      if (port.networkId !== network.findNetwork(project, asked.network).id) {
-        throw new PlatformError(
-          'INVALID_INPUT',
-          { field: 'port' },
-          { message: `Port ${port.name} is in another network.` },
-        )
-      }
-      return port
-    }
-    const subnet = network.chooseSubnet(project, { network: asked.network, subnet: asked.subnet })
-    const name = portName(asked.name, setId)
-    const port = network.draftPort(subnet, { name, setId, ownedBySet: true })
-    return { port, address: asked.address }
-  }
-
-  return {
-    /** One transaction: the set, its port, its operation. The world places it next. */
-    createSet: async (caller: Caller, asked: SetCreate): Promise<OperationRow> => {
-      const project = projectOf(caller)
-      const row = draftSet(deps, project, asked)
-      const port = portOf(project, asked, row.id)
-      const operation = newOperation(
-        {
-          projectId: project,
-          kind: 'set.create',
-          resource: { kind: 'set', id: row.id, name: row.name },
-          generation: 1,
-          progress: 'waits to be placed',
-          mayCancel: true,
-        },
-        deps,
-      )
-      await record({ kind: 'create', row, operation, port })
-        .catch(nameTaken('set', asked.name))
-        .catch(nameTaken('port', portName(asked.name, row.id)))
-      return world.operation.get(operation.id) ?? operation
-    },
-  }
-}
-
-const PORT_NAME_CHARACTERS_MAX = 63
-
-/** Ports made with a set are called after it; where that is too long, the set's id keeps the names apart. */
-function portName(set: string, setId: SetRow['id']): string {
-  const name = `${set}-eth0`
-  if (name.length <= PORT_NAME_CHARACTERS_MAX) return name
-  return `${set.slice(0, 45)}-${setId.slice(-12)}-eth0`
-}
-
 type FindSet = (project: ProjectId, nameOrId: string) => SetRow
 
-function setChanges(deps: ComputeDeps, findSet: FindSet, record: RecordWrite) {
-  const { world } = deps
-
-  async function change(
-    caller: Caller,
-    nameOrId: string,
-    to: {
-      verb: 'start' | 'stop' | 'restart' | 'remove'
-      wanted: SetRow['wanted']
-      progress: string
-    },
-  ): Promise<OperationRow> {
-    const set = findSet(projectOf(caller), nameOrId)
-    const operation = newOperation(
-      {
-        projectId: set.projectId,
-        kind: `set.${to.verb}`,
-        resource: { kind: 'set', id: set.id, name: set.name },
-        generation: 0,
-        progress: to.progress,
-        mayCancel: false,
-      },
-      deps,
-    )
-    const { wanted, verb } = to
-    await record({ kind: 'change', set, wanted, restart: verb === 'restart', operation })
-    return world.operation.get(operation.id) ?? operation
-  }
-
+function setChanges(deps: RequestDeps, findSet: FindSet) {
+  const change = (caller: Caller, nameOrId: string, asked: ChangeAsked): Promise<OperationRow> =>
+    changeInstance(deps, findSet(projectOf(caller), nameOrId), asked)
   return {
     startSet: (caller: Caller, nameOrId: string) =>
       change(caller, nameOrId, { verb: 'start', wanted: 'running', progress: 'starting' }),

@@ -18,7 +18,7 @@ export type Attachment = Pick<SetForm, 'network' | 'subnet' | 'address' | 'port'
 
 /** Where a set is attached now. */
 export function attachmentOf(world: World, set: SetRow): Attachment {
-  const port = world.port.by('set', set.id).toSorted((a, b) => (a.name < b.name ? -1 : 1))[0]
+  const port = world.port.by('instance', set.id).toSorted((a, b) => (a.name < b.name ? -1 : 1))[0]
   return {
     network: world.network.get(port?.networkId)?.name ?? '',
     subnet: world.subnet.get(port?.subnetId)?.name ?? '',

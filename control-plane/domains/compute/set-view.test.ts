@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { newId, seededRandom, VirtualClock } from '@nubo/base'
 import type { SetFoundRow, SetRow } from '../../world/index.ts'
 import { plainHost } from '../../world/testing/plain-host.ts'
-import { standingOf } from './set-view.ts'
+import { standingOf } from './standing.ts'
 
 const clock = new VirtualClock({ startMs: 1_000 })
 const random = seededRandom(2)

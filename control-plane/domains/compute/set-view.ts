@@ -1,88 +1,17 @@
-import type { Reason, SetState, SetView } from '@nubo/contracts'
+import type { SetState, SetView } from '@nubo/contracts'
 import type { FoundContainer } from '@nubo/contracts/host'
 import { encode, type Encoded } from '@nubo/runtime'
-import {
-  isLeaving,
-  type HostRow,
-  type NetworkRow,
-  type PortRow,
-  type SetFoundRow,
-  type SetRow,
-  type SubnetRow,
-  type WorldReader,
+import type {
+  HostRow,
+  NetworkRow,
+  PortRow,
+  SetFoundRow,
+  SetRow,
+  SubnetRow,
+  WorldReader,
 } from '../../world/index.ts'
-
-export interface SetStanding {
-  readonly state: SetState
-  readonly reason: Reason | null
-  readonly sinceMs: number
-}
-
-/** Whether the host's word is about this placement of the set. */
-export function isFoundCurrent(set: SetRow, found: SetFoundRow | undefined): found is SetFoundRow {
-  return found !== undefined && found.epoch === set.epoch && found.hostId === set.hostId
-}
-
-/** The state of a set from what is wanted, where it is, and what its host said last. Pure. */
-export function standingOf(
-  set: SetRow,
-  around: { host: HostRow | undefined; found: SetFoundRow | undefined },
-): SetStanding {
-  const { host } = around
-  const found = isFoundCurrent(set, around.found) ? around.found : undefined
-  const sinceMs = found?.sinceMs ?? set.placement?.decidedAtMs ?? set.createdAtMs
-  if (set.hostId === null || host === undefined) {
-    return {
-      state: set.wanted === 'removed' ? 'removing' : 'pending',
-      reason: set.placement?.reason ?? { code: 'NOT_PLACED', text: 'waits to be placed' },
-      sinceMs: set.createdAtMs,
-    }
-  }
-  // A host that returns is connected: what it says of its own sets counts.
-  if (host.state !== 'ready' && host.state !== 'returning') {
-    const held =
-      host.state === 'fenced' && set.recovery === 'elsewhere'
-        ? '; it returns with its host, which has not heard that it may run elsewhere'
-        : ''
-    const text = `host ${host.name} is ${host.state}${host.reason === null ? '' : `: ${host.reason.text}`}${held}`
-    return {
-      state: set.wanted === 'removed' ? 'removing' : 'unknown',
-      reason: { code: 'HOST_UNREACHABLE', text },
-      sinceMs: host.sinceMs,
-    }
-  }
-  if (set.wanted === 'removed') return { state: 'removing', reason: found?.reason ?? null, sinceMs }
-  const { leaving } = set
-  if (isLeaving(set)) {
-    const text = `${leaving?.reason}; it stops here and then starts on another host`
-    const reason = found?.reason ?? { code: 'HOST_DRAINED', text }
-    return { state: 'stopping', reason, sinceMs: leaving?.sinceMs ?? sinceMs }
-  }
-  if (found === undefined || found.generation < set.generation) {
-    return {
-      state: set.wanted === 'stopped' ? 'stopping' : 'starting',
-      reason: found?.reason ?? null,
-      sinceMs,
-    }
-  }
-  return { state: stateOfFound(found.state), reason: found.reason, sinceMs: found.sinceMs }
-}
-
-function stateOfFound(state: SetFoundRow['state']): SetState {
-  switch (state) {
-    case 'pending':
-    case 'pulling':
-    case 'starting':
-    case 'absent':
-      return 'starting'
-    case 'running':
-    case 'degraded':
-    case 'stopping':
-    case 'stopped':
-    case 'failed':
-      return state
-  }
-}
+import { attachmentsOf, placementView } from './instance-view.ts'
+import { isFoundCurrent, standingOf } from './standing.ts'
 
 /** What `setView` says, without making all of the view. */
 export function stateOf(world: WorldReader, set: SetRow): SetState {
@@ -109,7 +38,7 @@ const sources = new WeakMap<SetRow, Source>()
 export function encodedSet(world: WorldReader, set: SetRow): Encoded<SetView> {
   const host = world.host.get(set.hostId)
   const found = world.setFound.get(set.id)
-  const ports = world.port.by('set', set.id)
+  const ports = world.port.by('instance', set.id)
   const known = sources.get(set)
   if (known !== undefined && known.host === host && known.found === found)
     if (arePlacesSame(world, ports, known)) return known.encoded
@@ -139,28 +68,15 @@ export function setView(world: WorldReader, set: SetRow): SetView {
   const host = world.host.get(set.hostId)
   const found = world.setFound.get(set.id)
   const current = isFoundCurrent(set, found) ? found : undefined
-  const ports = world.port.by('set', set.id).toSorted((a, b) => (a.name < b.name ? -1 : 1))
-  const portViews = ports.map((port) => ({
-    id: port.id,
-    name: port.name,
-    address: port.address,
-    mac: port.mac,
-    network: world.network.get(port.networkId)?.name ?? '',
-    subnet: world.subnet.get(port.subnetId)?.name ?? '',
-  }))
   const standing = standingOf(set, { host, found })
   const containers = new Map(current?.containers.map((container) => [container.name, container]))
-  const first = portViews[0]
   return {
     id: set.id,
     projectId: set.projectId,
     name: set.name,
     ...standing,
     host: host?.name ?? null,
-    network: first?.network ?? '',
-    subnet: first?.subnet ?? '',
-    address: first?.address ?? '0.0.0.0',
-    ports: portViews,
+    ...attachmentsOf(world, set),
     containers: set.containers.map((spec) => ({
       name: spec.name,
       index: spec.index,
@@ -175,17 +91,7 @@ export function setView(world: WorldReader, set: SetRow): SetView {
     generation: set.generation,
     foundGeneration: current?.generation ?? 0,
     epoch: set.epoch,
-    placement:
-      set.placement === null
-        ? null
-        : {
-            score: set.placement.score,
-            spread: set.placementRule.spread,
-            antiAffinity: set.placementRule.antiAffinity ?? null,
-            decidedAtMs: set.placement.decidedAtMs,
-            rejected: [...set.placement.rejected],
-            counts: [...(set.placement.counts ?? [])],
-          },
+    placement: placementView(set),
     moved: set.moved,
     createdAtMs: set.createdAtMs,
   }

@@ -20,7 +20,8 @@ import { draftSet } from './draft.ts'
 import type { ImageResolver } from './needs.ts'
 import { previewPlacement, type PlacementPreview } from './reconcilers/place.ts'
 import { attachmentAsked, attachmentOf, changesOfSet, reachesHost } from './set-form.ts'
-import { lockRooms, lockSet, rewriteSet, type HostRoom } from './store.ts'
+import { lockRooms, type HostRoom } from './placing-store.ts'
+import { lockSet, rewriteSet } from './store.ts'
 import { holdImages } from './wanted-store.ts'
 
 export interface UpdateDeps {

@@ -5,10 +5,10 @@ import { isPlatformError, newId, type ProjectId } from '@nubo/base'
 import { systemClock, systemRandom, violatedConstraint } from '@nubo/runtime'
 import { networkId, networkRow, subnetRow } from '../../host-sessions/testing/rows.ts'
 import { openQuotaStage } from '../../testing/quota-stage.ts'
-import { whileActing, type CallAct, type SetRow } from '../../world/index.ts'
+import { whileActing, type CallAct, type InstanceRow, type SetRow } from '../../world/index.ts'
 import { insertNetwork, insertSubnet } from '../network/store.ts'
 import { newOperation } from '../operations/index.ts'
-import { createSetWriter, type SetChange, type SetCreation } from './wanted-writes.ts'
+import { createInstanceWriter, type WantedWrite, type Creation } from './wanted-writes.ts'
 
 const deps = { clock: systemClock, random: systemRandom }
 
@@ -24,7 +24,13 @@ async function openStage(context: TestContext) {
     const row = { ...stage.newSet(project), containers: [] }
     return name === undefined ? row : { ...row, name }
   }
-  return { stage, world, project, newSet, write: createSetWriter({ recorder, clock: systemClock }) }
+  return {
+    stage,
+    world,
+    project,
+    newSet,
+    write: createInstanceWriter({ recorder, clock: systemClock }),
+  }
 }
 
 /** Each call has an actor of its own. */
@@ -40,7 +46,7 @@ const by = (actor: string, set: SetRow, verb: string): CallAct => ({
   resource: set.name,
 })
 
-const operationOf = (set: SetRow, verb: string): SetCreation['operation'] =>
+const operationOf = (set: InstanceRow, verb: string): Creation['operation'] =>
   newOperation(
     {
       projectId: set.projectId,
@@ -53,7 +59,7 @@ const operationOf = (set: SetRow, verb: string): SetCreation['operation'] =>
     deps,
   )
 
-function creation(row: SetRow, address?: string): SetCreation {
+function creation(row: SetRow, address?: string): Creation {
   const port = {
     id: newId<'port'>(systemClock, systemRandom),
     projectId: row.projectId,
@@ -62,6 +68,7 @@ function creation(row: SetRow, address?: string): SetCreation {
     name: `${row.name}-${row.id.slice(-6)}`,
     mac: `0a:${row.id.slice(-10).match(/../g)?.join(':') ?? ''}`,
     setId: row.id,
+    vmId: null,
     hostId: null,
     interfaceName: null,
     ownedBySet: true,
@@ -71,9 +78,9 @@ function creation(row: SetRow, address?: string): SetCreation {
   return { kind: 'create', row, operation, port: { port, address } }
 }
 
-const change = (set: SetRow, verb: 'start' | 'stop' | 'remove'): SetChange => ({
+const change = (set: SetRow, verb: 'start' | 'stop' | 'remove'): WantedWrite => ({
   kind: 'change',
-  set,
+  instance: set,
   wanted: { start: 'running', stop: 'stopped', remove: 'removed' }[verb] as SetRow['wanted'],
   restart: false,
   operation: operationOf(set, verb),
@@ -141,7 +148,7 @@ test('changes of one set are recorded one after the other, those of others besid
     change(set, 'stop'),
   ]
   await Promise.all(
-    calls.map((call, at) => whileActing(by(`call ${at}`, call.set, call.kind), () => write(call))),
+    calls.map((call, at) => whileActing(by(`call ${at}`, set, call.kind), () => write(call))),
   )
   const row = world.set.get(set.id)
   assert.deepEqual([row?.wanted, row?.generation], ['stopped', 4])

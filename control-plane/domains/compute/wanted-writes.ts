@@ -2,41 +2,42 @@ import { isPlatformError, PlatformError, type Clock } from '@nubo/base'
 import { Batcher } from '@nubo/runtime'
 import {
   actNow,
+  kindOf,
   whileActing,
   type Act,
+  type InstanceRow,
   type OperationRow,
   type PortRow,
   type Recorder,
-  type SetRow,
   type Touched,
   type Tx,
 } from '../../world/index.ts'
 import { bindPort, insertPorts, type PortAsked } from '../network/index.ts'
 import { endOperation, insertOperations, supersedeOperationsOf } from '../operations/index.ts'
-import { removeSetRows } from './removal.ts'
-import { changeWanted, holdImages, insertSets } from './wanted-store.ts'
+import { removeRows } from './removal.ts'
+import { changeWanted, holdImages, insertInstances } from './wanted-store.ts'
 
-export interface SetCreation {
+export interface Creation {
   readonly kind: 'create'
-  readonly row: SetRow
+  readonly row: InstanceRow
   readonly operation: OperationRow
   /** A port that is free, or one that is made for it. */
   readonly port: PortRow | PortAsked
 }
 
-export interface SetChange {
+export interface WantedWrite {
   readonly kind: 'change'
-  readonly set: SetRow
-  readonly wanted: SetRow['wanted']
+  readonly instance: InstanceRow
+  readonly wanted: InstanceRow['wanted']
   readonly restart: boolean
   /** Its generation is that which the change makes. */
   readonly operation: OperationRow
 }
 
-export type SetWrite = SetCreation | SetChange
+export type InstanceWrite = Creation | WantedWrite
 
 interface Asked {
-  readonly write: SetWrite
+  readonly write: InstanceWrite
   /** Whose it is: a commit has many of them. */
   readonly act: Act | undefined
 }
@@ -47,22 +48,22 @@ const WRITES_PER_COMMIT_MAX = 64
 const PAUSE = { perItemMs: 10, mostMs: 50 }
 
 /**
- * Records what callers ask of sets. What comes while others are being recorded goes together in one transaction, of a few
+ * Records what callers ask of sets and VMs. What comes while others are being recorded goes together in one transaction, of a few
  * statements for any number; each is audited as its caller's. One that is refused fails alone. See docs/decisions/0016.
  */
-export function createSetWriter(deps: {
+export function createInstanceWriter(deps: {
   recorder: Recorder
   clock: Clock
-}): (write: SetWrite) => Promise<void> {
+}): (write: InstanceWrite) => Promise<void> {
   const batcher = new Batcher<Asked>({
     itemsMax: WRITES_PER_COMMIT_MAX,
     // For nobody in particular: each write names its own.
     run: (asked) => whileActing(undefined, () => recordWrites(deps, asked)),
     // Without its database each would fail in the same way, one after the other.
     isWorthSplitting: (error) => !isPlatformError(error) || error.kind !== 'unavailable',
-    // One change of a set in a commit, so that each is told as it was.
+    // One change of an instance in a commit, so that each is told as it was.
     keyOf: ({ write }) => {
-      const { projectId, name } = write.kind === 'create' ? write.row : write.set
+      const { projectId, name } = write.kind === 'create' ? write.row : write.instance
       return `${projectId}/${name}`
     },
     pause: { clock: deps.clock, ...PAUSE },
@@ -70,7 +71,9 @@ export function createSetWriter(deps: {
   return (write) => batcher.add({ write, act: actNow() })
 }
 
-type Of<Kind extends SetWrite['kind']> = Extract<SetWrite, { kind: Kind }> & { touched: Touched }
+type Of<Kind extends InstanceWrite['kind']> = Extract<InstanceWrite, { kind: Kind }> & {
+  touched: Touched
+}
 
 async function recordWrites(
   { recorder, clock }: { recorder: Recorder; clock: Clock },
@@ -89,14 +92,14 @@ async function recordWrites(
   })
 }
 
-/** The set, its port, its operation. The world places it next. */
+/** The instance, its port, its operation. The world places it next. */
 async function recordCreations(
   tx: Tx,
   creations: readonly Of<'create'>[],
   nowMs: number,
 ): Promise<void> {
   if (creations.length === 0) return
-  await insertSets(tx, creations)
+  await insertInstances(tx, creations)
   await insertOperations(
     tx,
     creations.map(({ touched, operation }) => ({ touched, row: operation })),
@@ -108,7 +111,11 @@ async function recordCreations(
   const made: { touched: Touched; asked: PortAsked }[] = []
   for (const { touched, port, row } of creations) {
     if ('port' in port) made.push({ touched, asked: port })
-    else await bindPort(tx, touched, { port, to: { setId: row.id } })
+    else
+      await bindPort(tx, touched, {
+        port,
+        to: 'containers' in row ? { setId: row.id } : { vmId: row.id },
+      })
   }
   // Last: new ports keep their subnets to themselves until the end.
   await insertPorts(tx, made, nowMs)
@@ -122,19 +129,24 @@ async function recordChanges(
   if (changes.length === 0) return
   const rows = await changeWanted(
     tx,
-    changes.map(({ set, wanted, restart }) => ({ id: set.id, wanted, restart })),
+    changes.map(({ instance, wanted, restart }) => ({
+      id: instance.id,
+      kind: kindOf(instance),
+      wanted,
+      restart,
+    })),
   )
   const changed = changes.map((change) => {
-    const now = rows.get(change.set.id)
-    if (now === undefined) throw isBeingRemoved(change.set)
-    change.touched.touch('set', change.set.id)
+    const now = rows.get(change.instance.id)
+    if (now === undefined) throw isBeingRemoved(change.instance)
+    change.touched.touch(kindOf(change.instance), change.instance.id)
     return { ...change, now }
   })
   await supersedeOperationsOf(
     tx,
-    changed.map(({ touched, set, operation }) => ({
+    changed.map(({ touched, instance, operation }) => ({
       touched,
-      resourceId: set.id,
+      resourceId: instance.id,
       by: operation.kind,
     })),
     nowMs,
@@ -146,10 +158,13 @@ async function recordChanges(
       row: { ...operation, generation: now.generation },
     })),
   )
-  for (const { touched, set, wanted, operation, now } of changed) {
+  for (const { touched, instance, wanted, operation, now } of changed) {
     // Nothing was started anywhere, so there is nothing to wait for.
     if (now.hostId !== null || wanted === 'running') continue
-    if (wanted === 'removed') await removeSetRows(tx, touched, { setIds: [set.id], nowMs })
+    if (wanted === 'removed') {
+      const ref = { id: instance.id, kind: kindOf(instance) }
+      await removeRows(tx, touched, { refs: [ref], nowMs })
+    }
     await endOperation(tx, touched, {
       id: operation.id,
       state: 'done',
@@ -160,10 +175,11 @@ async function recordChanges(
   }
 }
 
-function isBeingRemoved(set: SetRow): PlatformError {
+function isBeingRemoved(row: InstanceRow): PlatformError {
+  const kind = kindOf(row)
   return new PlatformError(
     'NOT_ALLOWED_NOW',
-    { set: set.name, next: 'wait until it is gone' },
-    { message: `Set ${set.name} is being removed.` },
+    { [kind]: row.name, next: 'wait until it is gone' },
+    { message: `${kind === 'set' ? 'Set' : 'VM'} ${row.name} is being removed.` },
   )
 }

@@ -1,6 +1,16 @@
 import { PlatformError } from '@nubo/base'
 import type { Brake, Host, Reason } from '@nubo/contracts'
-import type { BrakeRow, HostResources, HostRow, World, WorldReader } from '../../world/index.ts'
+import {
+  instancesBy,
+  kindOf,
+  type BrakeRow,
+  type HostResources,
+  type HostRow,
+  type InstanceKind,
+  type InstanceRow,
+  type World,
+  type WorldReader,
+} from '../../world/index.ts'
 
 /** So many names are listed when a removal is refused. */
 const NAMES_SHOWN_MAX = 10
@@ -12,7 +22,7 @@ const NAMES_SHOWN_MAX = 10
  * of a known host changes no state.
  */
 export function hostView(world: WorldReader, row: HostRow): Host {
-  const sets = placedSets(world, row)
+  const placed = placedOn(world, row)
   return {
     id: row.id,
     name: row.name,
@@ -34,7 +44,10 @@ export function hostView(world: WorldReader, row: HostRow): Host {
     capacity: row.capacity,
     reserve: row.reserve,
     allocated: allocatedOn(world, row),
-    sets: sets.length,
+    sets: placed.filter((one) => kindOf(one) === 'set').length,
+    vms: placed.filter((one) => kindOf(one) === 'vm').length,
+    accelerator: row.accelerator ?? null,
+    vmsProblem: row.vmsProblem ?? null,
     bootId: row.bootId,
     vtepAddress: row.vtepAddress,
     serverName: row.serverName,
@@ -55,19 +68,19 @@ export function brakeView(row: BrakeRow): Brake {
   return { id, name, hosts: [...hosts], reason, since: sinceMs }
 }
 
-/** What the sets placed on a host may take, running or not; sets that are going away no longer count. */
+/** What the instances placed on a host may take, running or not; what is going away no longer counts. */
 export function allocatedOn(world: WorldReader, host: Pick<HostRow, 'id'>): HostResources {
   let cpuMillis = 0
   let memoryBytes = 0
-  for (const set of placedSets(world, host)) {
-    cpuMillis += set.cpuMillis
-    memoryBytes += set.memoryBytes
+  for (const one of placedOn(world, host)) {
+    cpuMillis += one.cpuMillis
+    memoryBytes += one.memoryBytes
   }
   return { cpuMillis, memoryBytes, diskBytes: 0 }
 }
 
-function placedSets(world: WorldReader, host: Pick<HostRow, 'id'>) {
-  return world.set.by('host', host.id).filter((set) => set.wanted !== 'removed')
+function placedOn(world: WorldReader, host: Pick<HostRow, 'id'>) {
+  return instancesBy(world, 'host', host.id).filter((one) => one.wanted !== 'removed')
 }
 
 /** Every state but `ready` says why. */
@@ -91,36 +104,39 @@ function reasonOf(row: HostRow): Reason | null {
   return row.reason
 }
 
-/** IN_USE if sets (even ones that are going away) or interface-bound ports are still on the host. */
+/** IN_USE if instances (even ones that are going away) or interface-bound ports are still on the host. */
 export function requireUnused(world: World, host: HostRow): void {
-  const sets = world.set.by('host', host.id)
+  const instances = instancesBy(world, 'host', host.id)
   const ports = world.port.by('host', host.id)
-  if (sets.length + ports.length > 0) throw inUse(host, { sets, ports })
+  if (instances.length + ports.length > 0) throw inUse(host, { instances, ports })
 }
 
 export function inUse(
   host: HostRow,
-  users: { sets: readonly { name: string }[]; ports: readonly { name: string }[] },
+  users: { instances: readonly InstanceRow[]; ports: readonly { name: string }[] },
   cause?: unknown,
 ): PlatformError {
+  const of = (kind: InstanceKind) => users.instances.filter((row) => kindOf(row) === kind)
+  const [sets, vms] = [of('set'), of('vm')]
   const names = (rows: readonly { name: string }[]): string[] =>
     rows.slice(0, NAMES_SHOWN_MAX).map((row) => row.name)
   return new PlatformError(
     'IN_USE',
     {
       host: host.name,
-      sets: names(users.sets),
+      sets: names(sets),
+      vms: names(vms),
       ports: names(users.ports),
       next:
         host.state === 'fenced'
-          ? 'these sets run nowhere else (recovery local): remove them with `nubo set rm`, or let the host return'
-          : 'remove its sets and unbind its ports first; keep new ones away with `nubo host cordon`',
+          ? 'what it still has runs nowhere else (recovery local): remove it, or let the host return'
+          : 'remove its sets and VMs and unbind its ports first; keep new ones away with `nubo host cordon`',
     },
     {
       message:
-        users.sets.length + users.ports.length > 0
-          ? `Host ${host.name} still has ${users.sets.length} sets and ${users.ports.length} bound ports.`
-          : `Sets that were on host ${host.name} have not been heard of from their new hosts yet.`,
+        users.instances.length + users.ports.length > 0
+          ? `Host ${host.name} still has ${sets.length} sets, ${vms.length} VMs and ${users.ports.length} bound ports.`
+          : `Sets or VMs that were on host ${host.name} have not been heard of from their new hosts yet.`,
       cause,
     },
   )

@@ -2,7 +2,7 @@ import { newId, PlatformError, type Clock, type Random } from '@nubo/base'
 import type { Host } from '@nubo/contracts'
 import { formatJoinToken } from '@nubo/contracts/host'
 import { violatedConstraint, type Log } from '@nubo/runtime'
-import type { HostRow, Recorder, World } from '../../world/index.ts'
+import { instancesBy, type HostRow, type Recorder, type World } from '../../world/index.ts'
 import { newSecret, secretSha256 } from '../identity/index.ts'
 import { inUse, requireUnused } from './host.ts'
 import type { CertificateAuthority, PowerControl } from './needs.ts'
@@ -95,8 +95,8 @@ export function createFleetService(deps: ServiceDeps) {
         .catch((error: unknown) => {
           // Something was placed there since this process looked.
           if (violatedConstraint(error) === undefined) throw error
-          const sets = world.set.by('host', row.id)
-          throw inUse(row, { sets, ports: world.port.by('host', row.id) }, error)
+          const instances = instancesBy(world, 'host', row.id)
+          throw inUse(row, { instances, ports: world.port.by('host', row.id) }, error)
         })
       await power.keepPassword(row.id, null)
       log.info('a host was removed', { host: row.name, hostId: row.id })

@@ -115,19 +115,18 @@ export async function setMaintenance(
   touched.touch('host', change.id)
 }
 
-/** Records which operation empties the host. Returns how many sets are on it. */
+/** Records which operation empties the host. Returns how many instances are on it. */
 export async function setDrain(
   tx: Tx,
   touched: Touched,
   { hostId, operationId }: { hostId: HostId; operationId: OperationId },
 ): Promise<number> {
-  const { count } = await tx
-    .selectFrom('set')
-    .select(({ fn }) => fn.countAll<string>().as('count'))
-    .where('hostId', '=', hostId)
-    .where('wanted', '!=', 'removed')
-    .executeTakeFirstOrThrow()
-  const drain: HostDrain = { operationId, sets: Number(count) }
+  const { rows } = await sql<{ count: number }>`
+    select (select count(*) from set where host_id = ${hostId}::uuid and wanted <> 'removed')
+      + (select count(*) from vm where host_id = ${hostId}::uuid and wanted <> 'removed') as count`.execute(
+    tx,
+  )
+  const drain: HostDrain = { operationId, sets: rows[0]?.count ?? 0 }
   await tx
     .updateTable('host')
     .set({ drain: JSON.stringify(drain) })
@@ -198,10 +197,11 @@ export async function recordArrivals(
       since_ms = r."sinceMs", inventory = r.inventory, capacity = r.capacity,
       reserve = r.reserve, boot_id = r."bootId", vtep_address = r."vtepAddress",
       underlay_mtu_bytes = r."underlayMtuBytes", stops_within_ms = r."stopsWithinMs",
-      probe_address = r."probeAddress", server_name = r."serverName", session_id = r."sessionId"
+      probe_address = r."probeAddress", accelerator = r.accelerator, vms_problem = r."vmsProblem", server_name = r."serverName", session_id = r."sessionId"
     from jsonb_to_recordset(${JSON.stringify(arrivals.map(arrivedRow))}::jsonb) as r (
       id uuid, state text, reason jsonb, fence jsonb, "sinceMs" bigint, inventory jsonb, capacity jsonb, reserve jsonb,
       "bootId" text, "vtepAddress" text, "underlayMtuBytes" integer, "stopsWithinMs" integer, "probeAddress" text,
+      accelerator text, "vmsProblem" text,
       "serverName" text, "sessionId" uuid)
     where h.id = r.id`.execute(tx)
   // In one order for all servers, as heartbeats.
@@ -235,6 +235,8 @@ function arrivedRow({ host, hello, serverName, sessionId, atMs }: Arrival) {
     underlayMtuBytes: hello.underlayMtuBytes,
     stopsWithinMs: hello.stopsWithinMs,
     probeAddress: hello.probeAddress,
+    accelerator: hello.accelerator,
+    vmsProblem: hello.vmsProblem,
     serverName,
     sessionId,
   }

@@ -20,7 +20,10 @@ export function nameTaken(kind: string, name: string): (error: unknown) => never
     throw new PlatformError(
       'NAME_TAKEN',
       { field: 'name', kind, name, next: 'choose another name' },
-      { message: `A ${kind} called ${name} exists already.`, cause: error },
+      {
+        message: `Another ${kind === 'vm' ? 'VM' : kind} called ${name} exists already.`,
+        cause: error,
+      },
     )
   }
 }

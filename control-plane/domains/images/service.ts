@@ -118,8 +118,9 @@ export function createImageService(deps: ImageDeps) {
     findImage,
 
     resolve: (project: ProjectId, nameOrId: string) => {
-      const { id, name, repository, digest } = findImage(project, nameOrId)
-      return { id, name, repository, digest }
+      const { id, name, repository, digest, disk } = findImage(project, nameOrId)
+      // A row of a server that does not know the column is without it.
+      return { id, name, repository, digest, disk: disk ?? null }
     },
 
     /** Receives, checks, pushes, records; what fails half-way leaves at most an unrecorded repository, which the collection removes. */
@@ -171,6 +172,8 @@ export function createImageService(deps: ImageDeps) {
             ],
             createdAtMs: clock.nowMs(),
             uploadDigest,
+            kind: 'container',
+            disk: null,
           }
           await recorder
             .write((tx, touched) => insertImage(tx, touched, fresh))
@@ -195,8 +198,8 @@ export function createImageService(deps: ImageDeps) {
         if (await isUsed(tx, image.id)) {
           throw new PlatformError(
             'IN_USE',
-            { image: image.name, next: 'remove the sets that use it; see `nubo set ls`' },
-            { message: `Image ${image.name} is used by a set.` },
+            { image: image.name, next: 'remove what uses it; see `nubo set ls` and `nubo vm ls`' },
+            { message: `Image ${image.name} is in use.` },
           )
         }
         await deleteImage(tx, touched, image.id)

@@ -5,22 +5,23 @@ import type { ImageRow, Tables, Touched, Tx } from '../../world/index.ts'
 export async function insertImage(tx: Tx, touched: Touched, row: ImageRow): Promise<void> {
   await tx
     .insertInto('image')
-    .values({ ...row, command: JSON.stringify(row.command) })
+    .values({
+      ...row,
+      command: JSON.stringify(row.command),
+      disk: row.disk === null ? null : JSON.stringify(row.disk),
+    })
     .execute()
   touched.touch('image', row.id)
 }
 
-/** Locked, so that a set that is being created cannot take an image that is being removed. */
+/** Locked, so that what is being created cannot take an image that is being removed. */
 export async function isUsed(tx: Tx, id: ImageRow['id']): Promise<boolean> {
   await tx.selectFrom('image').select('id').where('id', '=', id).forUpdate().execute()
   // Compared in the database: sets are many, and their environments large.
-  const user = await tx
-    .selectFrom('set')
-    .select('id')
-    .where(sql<boolean>`containers @> ${JSON.stringify([{ imageId: id }])}::jsonb`)
-    .limit(1)
-    .executeTakeFirst()
-  return user !== undefined
+  const { rows } = await sql<{ isUsed: boolean }>`
+    select exists (select from set where containers @> ${JSON.stringify([{ imageId: id }])}::jsonb)
+      or exists (select from vm where image_id = ${id}::uuid) as is_used`.execute(tx)
+  return rows[0]?.isUsed !== false
 }
 
 export async function deleteImage(tx: Tx, touched: Touched, id: ImageRow['id']): Promise<void> {

@@ -1,6 +1,13 @@
 import type { Image } from '@nubo/contracts'
-import type { ImageRow, WorldReader } from '../../world/index.ts'
+import { instancesBy, type ImageRow, type WorldReader } from '../../world/index.ts'
 
 export function imageView(world: WorldReader, row: ImageRow): Image {
-  return { ...row, command: [...row.command], usedBy: world.set.countBy('image', row.id) }
+  const { disk: _disk, ...image } = row
+  return {
+    ...image,
+    // A row of a server that does not know the column is without it.
+    kind: row.kind ?? 'container',
+    command: [...row.command],
+    usedBy: instancesBy(world, 'image', row.id).length,
+  }
 }

@@ -5,7 +5,7 @@ export {
   bindPort,
   deletePorts,
   insertPorts,
-  portsOfSets,
+  portsOfInstances,
   unbindPorts,
   type PortAsked,
 } from './store.ts'

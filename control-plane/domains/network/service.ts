@@ -119,7 +119,7 @@ export function createNetworkService(deps: NetworkDeps) {
   /** A port as it will be inserted; random parts are drawn here, before the transaction. */
   function draftPort(
     subnet: SubnetRow,
-    port: { name: string; setId?: PortRow['setId']; ownedBySet?: boolean },
+    port: { name: string } & Partial<Pick<PortRow, 'setId' | 'vmId' | 'ownedBySet'>>,
   ): Omit<PortRow, 'address'> {
     return {
       id: newId(clock, random),
@@ -129,6 +129,7 @@ export function createNetworkService(deps: NetworkDeps) {
       name: port.name,
       mac: macFromBytes(random.bytes(5)),
       setId: port.setId ?? null,
+      vmId: port.vmId ?? null,
       hostId: null,
       interfaceName: null,
       ownedBySet: port.ownedBySet ?? false,
@@ -292,7 +293,7 @@ function portWrites(
       'IN_USE',
       {
         port: port.name,
-        next: port.setId === null ? 'unbind it first' : 'remove the set that uses it',
+        next: isInstances(port) ? 'remove what uses it' : 'unbind it first',
       },
       { message: `Port ${port.name} is in use.` },
     )
@@ -337,7 +338,7 @@ function portWrites(
     /** Idempotent. */
     unbindPortFromInterface: async (caller: Caller, nameOrId: string): Promise<PortRow> => {
       const port = findPort(projectOf(caller), nameOrId)
-      if (port.setId !== null) throw inUse(port)
+      if (isInstances(port)) throw inUse(port)
       await recorder.write((tx, touched) => unbindPorts(tx, touched, [port]))
       return current(port)
     },
@@ -347,12 +348,18 @@ function portWrites(
       await recorder.write(async (tx, touched) => {
         const locked = await lockPort(tx, port.id)
         if (locked === undefined) return
-        if (locked.setId !== null || locked.hostId !== null) throw inUse(port)
+        if (isInstances(locked) || locked.hostId !== null) throw inUse(port)
         await deletePorts(tx, touched, { ports: [port], nowMs: clock.nowMs() })
       })
       return port
     },
   }
+}
+
+/** Whether it is bound to a set or a VM. */
+function isInstances(port: PortRow): boolean {
+  // A row of a server that does not know the column is without it.
+  return port.setId !== null || port.vmId !== null
 }
 
 function findHost(world: World, nameOrId: string): HostRow & { id: HostId } {

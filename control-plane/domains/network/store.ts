@@ -1,4 +1,4 @@
-import { PlatformError, type HostId, type SetId } from '@nubo/base'
+import { PlatformError, type HostId, type InstanceId, type SetId, type VmId } from '@nubo/base'
 import { violatedConstraint, withNext } from '@nubo/runtime'
 import { sql } from 'kysely'
 import {
@@ -24,6 +24,7 @@ const portColumns = columnsOf('port', {
   mac: true,
   address: true,
   setId: true,
+  vmId: true,
   hostId: true,
   interfaceName: true,
   ownedBySet: true,
@@ -223,7 +224,7 @@ export async function bindPort(
   touched: Touched,
   change: {
     port: PortRow
-    to: { setId: SetId } | { hostId: HostId; interfaceName: string }
+    to: { setId: SetId } | { vmId: VmId } | { hostId: HostId; interfaceName: string }
   },
 ): Promise<void> {
   if ('hostId' in change.to) await requireFreeInterface(tx, change.port, change.to)
@@ -232,6 +233,7 @@ export async function bindPort(
     .set(change.to)
     .where('id', '=', change.port.id)
     .where('setId', 'is', null)
+    .where('vmId', 'is', null)
     .where('hostId', 'is', null)
     .executeTakeFirst()
   if (updated.numUpdatedRows === 0n) {
@@ -284,7 +286,7 @@ export async function unbindPorts(
   if (ports.length === 0) return
   await tx
     .updateTable('port')
-    .set({ setId: null, hostId: null, interfaceName: null })
+    .set({ setId: null, vmId: null, hostId: null, interfaceName: null })
     .where('id', '=', anyOf(ports))
     .execute()
   for (const { id } of ports) touched.touch('port', id)
@@ -300,11 +302,20 @@ export async function lockPort(tx: Tx, id: PortRow['id']): Promise<PortRow | und
     .executeTakeFirst()
 }
 
-export async function portsOfSets(tx: Tx, setIds: readonly SetId[]): Promise<PortRow[]> {
+export async function portsOfInstances(
+  tx: Tx,
+  refs: readonly { readonly id: InstanceId }[],
+): Promise<PortRow[]> {
+  const ids = refs.map(({ id }) => id)
   return tx
     .selectFrom('port')
     .select(portColumns)
-    .where('setId', '=', sql<SetId>`any(${setIds}::uuid[])`)
+    .where((port) =>
+      port.or([
+        port('setId', '=', sql<SetId>`any(${ids}::uuid[])`),
+        port('vmId', '=', sql<VmId>`any(${ids}::uuid[])`),
+      ]),
+    )
     .execute()
 }
 

@@ -1,5 +1,11 @@
 import type { Network, Port, Subnet } from '@nubo/contracts'
-import type { NetworkRow, PortRow, SubnetRow, WorldReader } from '../../world/index.ts'
+import {
+  instanceOf,
+  type NetworkRow,
+  type PortRow,
+  type SubnetRow,
+  type WorldReader,
+} from '../../world/index.ts'
 import { guestAddresses } from './network.ts'
 
 export function networkView(world: WorldReader, row: NetworkRow): Network {
@@ -21,20 +27,25 @@ export function subnetView(world: WorldReader, row: SubnetRow): Subnet {
 }
 
 export function portView(world: WorldReader, row: PortRow): Port {
-  const { setId, hostId, interfaceName, ownedBySet: _ownedBySet, ...rest } = row
-  const set = world.set.get(setId)
-  const host = world.host.get(set === undefined ? hostId : set.hostId)
-  const binding =
-    setId !== null
-      ? { kind: 'set' as const, setId, set: set?.name ?? '' }
-      : hostId !== null && interfaceName !== null
-        ? { kind: 'interface' as const, hostId, host: host?.name ?? '', interfaceName }
-        : null
+  const { setId, vmId, hostId, interfaceName: _name, ownedBySet: _ownedBySet, ...rest } = row
+  const instance = instanceOf(world, setId ?? vmId)
+  const host = world.host.get(instance === undefined ? hostId : instance.hostId)
   return {
     ...rest,
     network: world.network.get(row.networkId)?.name ?? '',
     subnet: world.subnet.get(row.subnetId)?.name ?? '',
-    binding,
+    binding: bindingOf(row, { instance: instance?.name ?? '', host: host?.name ?? '' }),
     host: host?.name ?? null,
   }
+}
+
+function bindingOf(
+  { setId, vmId, hostId, interfaceName }: PortRow,
+  names: { instance: string; host: string },
+): Port['binding'] {
+  if (setId !== null) return { kind: 'set', setId, set: names.instance }
+  if (vmId !== null) return { kind: 'vm', vmId, vm: names.instance }
+  if (hostId !== null && interfaceName !== null)
+    return { kind: 'interface', hostId, host: names.host, interfaceName }
+  return null
 }

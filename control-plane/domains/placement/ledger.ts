@@ -60,6 +60,9 @@ export class LedgerHost implements HostWithRoom {
   get maintenance(): boolean {
     return this.facts.maintenance
   }
+  get accelerator(): HostFacts['accelerator'] {
+    return this.facts.accelerator
+  }
   get capacity(): Resources | null {
     return this.facts.capacity
   }

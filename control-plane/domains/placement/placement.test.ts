@@ -12,6 +12,7 @@ import {
 } from './placement.ts'
 
 const asked: PlacementAsked = {
+  kind: 'set',
   hostId: null,
   hostLabels: {},
   spread: 'host',
@@ -30,6 +31,7 @@ function host(change: Partial<PlacementHost> = {}): PlacementHost {
     state: 'ready',
     cordoned: false,
     maintenance: false,
+    accelerator: null,
     capacity: { cpuMillis: 2_000, memoryBytes: 1_024 * 2 ** 20 },
     allocated: { cpuMillis: 0, memoryBytes: 0 },
     groupMembers: 0,

@@ -25,6 +25,8 @@ export interface HostFacts {
   readonly maintenance: boolean
   /** What instances may have, the reserve taken off; null until the agent told. */
   readonly capacity: Resources | null
+  /** What it runs VMs with; null: it runs none. */
+  readonly accelerator: 'kvm' | 'tcg' | null
 }
 
 export interface HostWithRoom extends HostFacts {
@@ -45,6 +47,7 @@ export interface PlacementAsked extends Resources {
   readonly spread: FailureDomain
   /** Two members of a group are never in the same one. */
   readonly antiAffinity?: FailureDomain | null
+  readonly kind: 'set' | 'vm'
 }
 
 /** How much more may be promised than there is. CPU is shared by time; memory is not. */
@@ -77,6 +80,7 @@ export const refusals = {
   maintenance: 'it is in maintenance',
   label: 'its labels do not fit',
   'no-capacity': 'its capacity is not known yet',
+  'no-vms': 'it runs no VMs',
   cpu: 'not enough CPU',
   memory: 'not enough memory',
   'anti-affinity': 'its group is there already',
@@ -120,6 +124,7 @@ export function refusal(
   if (host.maintenance) return 'maintenance'
   if (host.cordoned) return 'cordoned'
   for (const key in asked.hostLabels) if (host.labels[key] !== asked.hostLabels[key]) return 'label'
+  if (asked.kind === 'vm' && host.accelerator === null) return 'no-vms'
   const { capacity, allocated } = host
   if (capacity === null) return 'no-capacity'
   if (asked.cpuMillis > capacity.cpuMillis * overcommit.cpu - allocated.cpuMillis) return 'cpu'
@@ -156,6 +161,7 @@ export function refusalText(
     case 'cordoned':
     case 'maintenance':
     case 'no-capacity':
+    case 'no-vms':
       return refusals[why]
   }
 }

@@ -1,5 +1,11 @@
 import type { HostId } from '@nubo/base'
-import type { HostRow, SetRow, World } from '../../world/index.ts'
+import {
+  instanceOf,
+  kindOf,
+  type HostRow,
+  type InstanceRow,
+  type World,
+} from '../../world/index.ts'
 import type { Ask } from './chooser.ts'
 import { Ledger, type LedgerSet } from './ledger.ts'
 import { groupOf, type HostFacts, type Overcommit } from './placement.ts'
@@ -17,9 +23,10 @@ export class WorldLedger extends Ledger {
     this.#world = world
     for (const host of world.host.values()) this.putHost(factsOf(host))
     for (const set of world.set.values()) this.sync(set.id)
+    for (const vm of world.vm.values()) this.sync(vm.id)
     this.#unsubscribe = world.subscribe(({ changes }) => {
       for (const { kind, id } of changes) {
-        if (kind === 'set') this.sync(id)
+        if (kind === 'set' || kind === 'vm') this.sync(id)
         else if (kind === 'host') this.#syncHost(id)
       }
     })
@@ -31,7 +38,7 @@ export class WorldLedger extends Ledger {
 
   /** The set is where the world says, and so is the room that is held for it. */
   sync(setId: string): void {
-    const set = this.#world.set.get(setId)
+    const set = instanceOf(this.#world, setId)
     if (set === undefined) this.removeSet(setId)
     else this.putSet(takenBy(set))
     const heldOn = set === undefined ? undefined : heldFor(set)
@@ -40,7 +47,7 @@ export class WorldLedger extends Ledger {
   }
 
   /** Holds room for a set that leaves its host, so that no other takes it meanwhile. `sync` ends what no row knows of. */
-  hold(set: SetRow, hostId: HostId): void {
+  hold(set: InstanceRow, hostId: HostId): void {
     this.putSet({ ...takenBy(set), id: holdOf(set.id), hostId })
   }
 
@@ -66,25 +73,26 @@ function holdOf(setId: string): string {
   return `${setId} (held)`
 }
 
-function heldFor({ hostId, wanted, leaving, placement }: SetRow): HostId | undefined {
+function heldFor({ hostId, wanted, leaving, placement }: InstanceRow): HostId | undefined {
   if (wanted === 'removed') return undefined
   return hostId === null ? placement?.heldOn : leaving?.toHostId
 }
 
 /** What placement needs to know of a host. */
 export function factsOf(host: Pick<HostRow, keyof HostFacts | 'reserve'>): HostFacts {
-  const { id, name, rack, zone, roles, labels, state, cordoned, maintenance, capacity, reserve } =
-    host
+  const { capacity, reserve, ...facts } = host
   return {
-    id,
-    name,
-    rack,
-    zone,
-    roles,
-    labels,
-    state,
-    cordoned,
-    maintenance,
+    id: facts.id,
+    name: facts.name,
+    rack: facts.rack,
+    zone: facts.zone,
+    roles: facts.roles,
+    labels: facts.labels,
+    state: facts.state,
+    cordoned: facts.cordoned,
+    maintenance: facts.maintenance,
+    // A row of a server that does not know the column is without it.
+    accelerator: facts.accelerator ?? null,
     capacity:
       capacity === null
         ? null
@@ -95,12 +103,13 @@ export function factsOf(host: Pick<HostRow, keyof HostFacts | 'reserve'>): HostF
   }
 }
 
-function digestsOf(set: Pick<SetRow, 'containers'>): readonly string[] {
-  return [...new Set(set.containers.map((container) => container.image.digest))]
+function digestsOf(row: InstanceRow): readonly string[] {
+  if (!('containers' in row)) return [row.machine.image.digest]
+  return [...new Set(row.containers.map((container) => container.image.digest))]
 }
 
 /** What the set takes where it is. */
-export function takenBy(set: SetRow): LedgerSet {
+export function takenBy(set: InstanceRow): LedgerSet {
   return {
     id: set.id,
     hostId: set.hostId,
@@ -113,7 +122,7 @@ export function takenBy(set: SetRow): LedgerSet {
 }
 
 /** What the set asks for. One that was on a host before has lost it: what is held in reserve is for it. */
-export function askOf(set: SetRow): Ask {
+export function askOf(set: InstanceRow): Ask {
   const { group, digests, cpuMillis, memoryBytes, isElsewhere } = takenBy(set)
   return {
     ...set.placementRule,
@@ -122,6 +131,7 @@ export function askOf(set: SetRow): Ask {
     cpuMillis,
     memoryBytes,
     isElsewhere,
+    kind: kindOf(set),
     isRecovering: set.epoch > 0,
   }
 }

@@ -47,7 +47,8 @@ function counted(query: Kysely<Tables> | Tx, projectId?: ProjectId) {
       coalesce(n.networks, 0) as networks, 0 as volumes
     from project p
     left join (select project_id, count(*) as instances, sum(cpu_millis) as cpu_millis, sum(memory_bytes) as memory_bytes
-      from set ${only} group by 1) s on s.project_id = p.id
+      from (select project_id, cpu_millis, memory_bytes from set ${only}
+        union all select project_id, cpu_millis, memory_bytes from vm ${only}) as i group by 1) s on s.project_id = p.id
     left join (select project_id, count(*) as addresses from port ${only} group by 1) t on t.project_id = p.id
     left join (select project_id, count(*) as networks from network ${only} group by 1) n on n.project_id = p.id
     ${projectId === undefined ? sql`` : sql`where p.id = ${projectId}`}`.execute(query)

@@ -142,6 +142,7 @@ export function portRow(n: number, changes: Partial<PortRow> = {}): PortRow {
     mac: `0a:00:00:00:00:${n.toString(16).padStart(2, '0')}`,
     address: `10.9.1.${n}`,
     setId: null,
+    vmId: null,
     hostId: null,
     interfaceName: null,
     ownedBySet: false,

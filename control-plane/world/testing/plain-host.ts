@@ -29,6 +29,8 @@ export function plainHost(changes: Partial<HostRow> = {}): HostRow {
     createdAtMs: 1,
     stopsWithinMs: null,
     probeAddress: null,
+    accelerator: null,
+    vmsProblem: null,
     maintenance: false,
     fence: null,
     fenceAsked: null,

@@ -165,15 +165,15 @@ export const fencingMutations: readonly Mutation[] = [
   },
   {
     name: 'sets-stay-on-a-fenced-host',
-    bug: 'Fencing does not release the sets of the host.',
+    bug: 'Fencing does not release what is on the host.',
     seedsMax: 30,
     edits: [
       {
         file: 'control-plane/domains/compute/reconcilers/evacuate.ts',
         before:
-          "  await releaseSets(tx, touched, {\n    host,\n    atMs,\n    reason: { code: 'HOST_FENCED'",
+          "  await releaseInstances(tx, touched, {\n    host,\n    atMs,\n    reason: { code: 'HOST_FENCED'",
         after:
-          "  void releaseSets\n  void (tx, touched, {\n    host,\n    atMs,\n    reason: { code: 'HOST_FENCED'",
+          "  void releaseInstances\n  void (tx, touched, {\n    host,\n    atMs,\n    reason: { code: 'HOST_FENCED'",
       },
     ],
   },
@@ -183,7 +183,7 @@ export const fencingMutations: readonly Mutation[] = [
     seedsMax: 30,
     edits: [
       {
-        file: 'control-plane/domains/compute/store.ts',
+        file: 'control-plane/domains/compute/placing-store.ts',
         before: 'epoch = s.epoch + 1, placement',
         after: 'epoch = greatest(s.epoch, 1), placement',
       },
@@ -220,13 +220,13 @@ export const fencingMutations: readonly Mutation[] = [
       {
         file: 'control-plane/host-sessions/found.ts',
         before:
-          "  if (found.epoch < set.epoch || set.hostId === null) return 'stale'\n  return set.hostId === hostId ? 'current' : 'foreign'",
+          "  if (found.epoch < row.epoch || row.hostId === null) return 'stale'\n  return row.hostId === hostId ? 'current' : 'foreign'",
         after: "  void hostId\n  return 'current'",
       },
       {
         file: 'control-plane/domains/compute/reports.ts',
-        before: 'if (set.hostId === hostId && set.epoch === found.epoch) return true',
-        after: 'if (set.hostId !== undefined) return true',
+        before: 'if (row.hostId === hostId && row.epoch === found.epoch) return true',
+        after: 'if (row.hostId !== undefined) return true',
       },
       {
         file: 'control-plane/domains/compute/reports.ts',

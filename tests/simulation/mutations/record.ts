@@ -106,14 +106,14 @@ export const recordMutations: readonly Mutation[] = [
     seedsMax: 40,
     edits: [
       {
-        file: 'control-plane/domains/compute/service.ts',
-        before: "await record({ kind: 'create'",
-        after: "void record({ kind: 'create'",
+        file: 'control-plane/domains/compute/instance-requests.ts',
+        before: "await deps\n    .record({ kind: 'create'",
+        after: "void deps\n    .record({ kind: 'create'",
       },
       {
-        file: 'control-plane/domains/compute/service.ts',
-        before: `.catch(nameTaken('port', portName(asked.name, row.id)))\n      return world`,
-        after: `.catch(() => undefined)\n      return world`,
+        file: 'control-plane/domains/compute/instance-requests.ts',
+        before: ".catch(nameTaken('port', portName(row)))",
+        after: '.catch(() => undefined)',
       },
     ],
   },

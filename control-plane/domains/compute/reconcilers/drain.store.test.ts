@@ -8,7 +8,7 @@ import { WorldLedger } from '../../placement/index.ts'
 import { joinHost, openServers, placeSet, type TestServer } from '../../fleet/testing/region.ts'
 import { isLeaving, type HostRow, type SetRow } from '../../../world/index.ts'
 import { createHostDrains } from '../host-drains.ts'
-import { removeSetRows } from '../removal.ts'
+import { removeRows } from '../removal.ts'
 import { createFoundRecorder } from '../reports.ts'
 import { drainHosts } from './drain.ts'
 import { releaseFrom } from './evacuate.ts'
@@ -61,8 +61,8 @@ async function stage(context: TestContext, setsOnA: number) {
     say: (name: string, state: FoundSet['state'], changes: Partial<FoundSet> = {}, host = a) => {
       const { id, epoch } = set(name)
       const about = { generation: 0, progress: '', reason: null, containers: [] }
-      const found: FoundSet = { id, epoch, state, ...about, ...changes }
-      return record(host, { sets: [found], full: false, mentioned: new Set([id]) })
+      const found: FoundSet = { kind: 'set', id, epoch, state, ...about, ...changes }
+      return record(host, { instances: [found], full: false, mentioned: new Set([id]) })
     },
     change: (name: string, values: Partial<Pick<SetRow, 'wanted' | 'recovery'>>) =>
       recorder.write(async (tx, touched) => {
@@ -260,7 +260,10 @@ test('the room that was chosen is held from the beginning of a move until the se
   assert.equal(set('a1').placement?.heldOn, undefined)
   // One that is removed meanwhile holds nothing any more.
   await recorder.write((tx, touched) =>
-    removeSetRows(tx, touched, { setIds: [set('a1').id], nowMs: server.clock.nowMs() }),
+    removeRows(tx, touched, {
+      refs: [{ kind: 'set', id: set('a1').id }],
+      nowMs: server.clock.nowMs(),
+    }),
   )
   await place()
   assert.equal(set('late').hostId, b)

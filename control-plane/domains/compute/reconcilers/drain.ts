@@ -1,10 +1,13 @@
 import type { Clock, HostId, Random } from '@nubo/base'
 import {
+  instanceOf,
+  instancesBy,
   isLeaving,
+  kindOf,
   type HostRow,
+  type InstanceRow,
   type OperationRow,
   type Recorder,
-  type SetRow,
   type World,
 } from '../../../world/index.ts'
 import { endOperation, progressOperation } from '../../operations/index.ts'
@@ -33,9 +36,9 @@ interface Drain {
   readonly operation: OperationRow
   readonly host: HostRow
   /** Still on the host, in the order in which they are to move. */
-  readonly here: readonly SetRow[]
+  readonly here: readonly InstanceRow[]
   /** Have left it, and are on no other yet. */
-  readonly placing: readonly SetRow[]
+  readonly placing: readonly InstanceRow[]
 }
 
 const PROGRESS_CHARACTERS_MAX = 500
@@ -74,7 +77,11 @@ export async function drainHosts(deps: DrainDeps): Promise<void> {
     }
     free -= action.begin.length
     if (action.begin.length === 0 && progress === operation.progress) continue
-    const moves = action.begin.map((setId) => ({ setId, toHostId: rooms.get(setId)?.hostId }))
+    const moves = action.begin.flatMap((rowId): Move[] => {
+      const row = instanceOf(world, rowId)
+      if (row === undefined) return []
+      return [{ id: row.id, kind: kindOf(row), toHostId: rooms.get(rowId)?.hostId }]
+    })
     await holding(deps, moves, () =>
       recorder.write(async (tx, touched) => {
         if (moves.length > 0)
@@ -97,27 +104,28 @@ async function holding(
   moves: readonly Move[],
   work: () => Promise<void>,
 ): Promise<void> {
-  for (const { setId, toHostId } of moves) {
-    const set = world.set.get(setId)
-    if (set !== undefined && toHostId !== undefined) ledger.hold(set, toHostId)
+  for (const { id, toHostId } of moves) {
+    const row = instanceOf(world, id)
+    if (row !== undefined && toHostId !== undefined) ledger.hold(row, toHostId)
   }
   try {
     await work()
   } finally {
-    for (const { setId } of moves) ledger.sync(setId)
+    for (const { id } of moves) ledger.sync(id)
   }
 }
 
 function openDrains(world: World): Drain[] {
   const operations = drainKinds.flatMap((kind) => world.operation.by('open', kind))
   if (operations.length === 0) return []
-  const unplaced = world.set.by('unplaced', 'yes').filter(({ wanted }) => wanted !== 'removed')
+  const unplaced = instancesBy(world, 'unplaced', 'yes').filter(
+    ({ wanted }) => wanted !== 'removed',
+  )
   return operations.flatMap((operation) => {
     const host = world.host.get(operation.resourceId)
     // A newer one has taken over, or the host is gone: its operation ends by its deadline at the latest.
     if (host === undefined || host.drain?.operationId !== operation.id) return []
-    const here = world.set
-      .by('host', host.id)
+    const here = instancesBy(world, 'host', host.id)
       .filter(({ wanted }) => wanted !== 'removed')
       .toSorted(byPriority)
     const placing = unplaced.filter(
@@ -128,7 +136,7 @@ function openDrains(world: World): Drain[] {
   })
 }
 
-function byPriority(a: SetRow, b: SetRow): number {
+function byPriority(a: InstanceRow, b: InstanceRow): number {
   return b.priority - a.priority || (a.id < b.id ? -1 : 1)
 }
 
@@ -159,16 +167,16 @@ function roomsFor(deps: DrainDeps, drains: readonly Drain[]): ReadonlyMap<string
   )
 }
 
-function mayMove(set: SetRow): boolean {
+function mayMove(set: InstanceRow): boolean {
   return !isLeaving(set) && !isPinnedHere(set)
 }
 
-function drainSet(set: SetRow, room: string | null | undefined): DrainSet {
+function drainSet(set: InstanceRow, room: string | null | undefined): DrainSet {
   const { id, name, recovery } = set
   return { id, name, recovery, at: stepOf(set, room) }
 }
 
-function stepOf(set: SetRow, room: string | null | undefined): DrainStep {
+function stepOf(set: InstanceRow, room: string | null | undefined): DrainStep {
   const { leaving } = set
   if (set.hostId === null) return { step: 'placing', refused: refusedText(set) }
   if (isLeaving(set) && leaving !== null)
@@ -178,11 +186,12 @@ function stepOf(set: SetRow, room: string | null | undefined): DrainStep {
 }
 
 /** Why the placer found no host, once it has looked. */
-function refusedText({ placement }: SetRow): string | null {
+function refusedText({ placement }: InstanceRow): string | null {
   const reason = placement?.reason ?? null
   return reason?.code === 'NOT_PLACED' ? reason.text : null
 }
 
-function killedAfterMs({ containers }: SetRow): number {
-  return Math.max(...containers.map(({ stopTimeoutMs }) => stopTimeoutMs))
+function killedAfterMs(row: InstanceRow): number {
+  if (!('containers' in row)) return row.machine.stopTimeoutMs
+  return Math.max(...row.containers.map(({ stopTimeoutMs }) => stopTimeoutMs))
 }

@@ -119,7 +119,7 @@ test('a set that became `elsewhere` stays until its host has said that it knows'
     server.recorder.write((tx, touched) => {
       const about = { state: 'running' as const, progress: '', reason: null, containers: [] }
       return upsertFound(tx, touched, [
-        { hostId, found: { id, epoch, generation, ...about }, sinceMs: 1 },
+        { hostId, found: { kind: 'set', id, epoch, generation, ...about }, sinceMs: 1 },
       ])
     })
   for (const said of [undefined, { generation: 3 }, { generation: 4, epoch: 2 }]) {

@@ -1,10 +1,20 @@
 import type { Clock } from '@nubo/base'
-import type { HostRow, Recorder, SetRow, Touched, Tx, World } from '../../../world/index.ts'
+import {
+  foundOf,
+  instancesBy,
+  kindOf,
+  type HostRow,
+  type InstanceRow,
+  type Recorder,
+  type Touched,
+  type Tx,
+  type World,
+} from '../../../world/index.ts'
 import { lockHost } from '../../fleet/index.ts'
 import { endOperationsOf } from '../../operations/index.ts'
 import { mayRunElsewhere } from '../recovery.ts'
-import { removeSetRows } from '../removal.ts'
-import { lockSets, releaseSets } from '../store.ts'
+import { removeRows } from '../removal.ts'
+import { lockInstances, releaseInstances } from '../store.ts'
 
 export interface EvacuateDeps {
   readonly world: World
@@ -21,7 +31,7 @@ export async function releaseFrom(
   fenced: { host: HostRow; atMs: number },
 ): Promise<void> {
   const { host, atMs } = fenced
-  await releaseSets(tx, touched, {
+  await releaseInstances(tx, touched, {
     host,
     atMs,
     reason: { code: 'HOST_FENCED', text: `its host ${host.name} was fenced` },
@@ -29,8 +39,8 @@ export async function releaseFrom(
 }
 
 /**
- * What is left to do on fenced hosts: sets that the fencing left out by mistake are released, and sets that are to be
- * removed are gone, since nothing of them runs. Where only leases have ended, `local` sets may still run on a host that is
+ * What is left to do on fenced hosts: what the fencing left out by mistake is released, and what is to be
+ * removed is gone, since nothing of them runs. Where only leases have ended, `local` sets may still run on a host that is
  * cut off; they wait for the host or for an operator's word. A host that boots starts its `local` sets before it hears that
  * they were removed, so it holds their addresses until it is clean; sets with ports of their own wait for it.
  */
@@ -38,31 +48,32 @@ export async function evacuateFenced(deps: EvacuateDeps): Promise<void> {
   const { world } = deps
   for (const host of world.host.by('lost', 'yes')) {
     if (host.state !== 'fenced') continue
-    const sets = world.set.by('host', host.id)
-    const isLate = sets.some((set) => isElsewhere(world, set) && set.wanted !== 'removed')
-    const gone = sets
-      .filter((set) => isGone(world, host, set) && !mayMeetTwin(world, set))
+    const rows = instancesBy(world, 'host', host.id)
+    const isLate = rows.some((row) => isElsewhere(world, row) && row.wanted !== 'removed')
+    const gone = rows
+      .filter((row) => isGone(world, host, row) && !mayMeetTwin(world, row))
       .slice(0, BATCH_MAX)
     if (isLate || gone.length > 0) await evacuate(deps, { host, gone })
   }
 }
 
-function isElsewhere(world: World, set: SetRow): boolean {
-  return mayRunElsewhere(set, world.setFound.get(set.id))
+function isElsewhere(world: World, row: InstanceRow): boolean {
+  return mayRunElsewhere(row, foundOf(world, row))
 }
 
-function isGone(world: World, host: HostRow, set: SetRow): boolean {
-  return set.wanted === 'removed' && (isElsewhere(world, set) || host.fence?.by !== 'lease')
+function isGone(world: World, host: HostRow, row: InstanceRow): boolean {
+  return row.wanted === 'removed' && (isElsewhere(world, row) || host.fence?.by !== 'lease')
 }
 
-/** A port that outlives its set can be given to another, which would then have the address of what the host may start. */
-function mayMeetTwin(world: World, set: SetRow): boolean {
-  return !isElsewhere(world, set) && world.port.by('set', set.id).some((port) => !port.ownedBySet)
+/** A port that outlives its instance can be given to another, which would then have the address of what the host may start. */
+function mayMeetTwin(world: World, row: InstanceRow): boolean {
+  const ports = world.port.by('instance', row.id)
+  return !isElsewhere(world, row) && ports.some((port) => !port.ownedBySet)
 }
 
 async function evacuate(
   { world, recorder, clock }: EvacuateDeps,
-  { host: seen, gone }: { host: HostRow; gone: readonly SetRow[] },
+  { host: seen, gone }: { host: HostRow; gone: readonly InstanceRow[] },
 ): Promise<void> {
   const atMs = clock.nowMs()
   await recorder.write(async (tx, touched) => {
@@ -70,22 +81,19 @@ async function evacuate(
     // It is back: it says itself what runs there.
     if (host?.state !== 'fenced') return
     await releaseFrom(tx, touched, { host, atMs })
-    const rows = await lockSets(
-      tx,
-      gone.map((set) => set.id),
-    )
-    const setIds = gone
-      .filter(({ id, epoch }) => {
-        const row = rows.get(id)
-        return (
-          row !== undefined &&
-          row.hostId === host.id &&
-          row.epoch === epoch &&
-          isGone(world, host, row)
-        )
-      })
-      .map(({ id }) => id)
-    await endOperationsOf(tx, touched, { resourceIds: setIds, progress: 'removed', atMs })
-    await removeSetRows(tx, touched, { setIds, nowMs: atMs, heldBy: host.id })
+    const refs = gone.map((row) => ({ id: row.id, epoch: row.epoch, kind: kindOf(row) }))
+    const rows = await lockInstances(tx, refs)
+    const going = refs.filter(({ id, epoch }) => {
+      const row = rows.get(id)
+      return (
+        row !== undefined &&
+        row.hostId === host.id &&
+        row.epoch === epoch &&
+        isGone(world, host, row)
+      )
+    })
+    const resourceIds = going.map(({ id }) => id)
+    await endOperationsOf(tx, touched, { resourceIds, progress: 'removed', atMs })
+    await removeRows(tx, touched, { refs: going, nowMs: atMs, heldBy: host.id })
   })
 }

@@ -18,7 +18,7 @@ import {
   type Tables,
 } from '../../../world/index.ts'
 import { rewriteSet } from '../store.ts'
-import { insertSets } from '../wanted-store.ts'
+import { insertInstances } from '../wanted-store.ts'
 import { insertImage } from '../../images/store.ts'
 import { setUpdates } from '../update.ts'
 import { WorldLedger } from '../../placement/index.ts'
@@ -106,7 +106,7 @@ async function openRegion(context: TestContext) {
       }),
     addSets: (...rows: SetRow[]) =>
       write(async (tx, touched) => {
-        await insertSets(
+        await insertInstances(
           tx,
           rows.map((row) => ({ touched, row: { ...row, projectId: project, epoch: 0 } })),
         )
@@ -362,7 +362,7 @@ test('a set that grows through a process that does not know where it is takes no
   const known = slow.world.set.get(row.id)
   assert.ok(known?.hostId === null)
   const { repository, digest } = image.image
-  const about = { id: image.imageId, name: image.imageName, repository, digest }
+  const about = { id: image.imageId, name: image.imageName, repository, digest, disk: null }
   await region.write(async (tx, touched) => {
     const rest = {
       uploadDigest: null,
@@ -371,6 +371,7 @@ test('a set that grows through a process that does not know where it is takes no
       source: 'rootfs' as const,
       command: [],
       createdAtMs: 1,
+      kind: 'container' as const,
     }
     await insertImage(tx, touched, { ...about, ...rest, projectId: known.projectId })
   })

@@ -1,5 +1,15 @@
 import { sleep, type Clock, type HostId, type Random } from '@nubo/base'
-import type { Recorder, SetPlacement, SetRow, Touched, Tx, World } from '../../../world/index.ts'
+import {
+  instanceOf,
+  instancesBy,
+  kindOf,
+  type InstanceRow,
+  type Placement,
+  type Recorder,
+  type Touched,
+  type Tx,
+  type World,
+} from '../../../world/index.ts'
 import { failOperationsOf, progressOperationsOf } from '../../operations/index.ts'
 import {
   askOf,
@@ -16,10 +26,10 @@ import {
   beginPlacementTerm,
   holdPlacementTerm,
   lockRooms,
-  placeSets,
   recordNotPlaced,
+  recordPlaced,
   type HostRoom,
-} from '../store.ts'
+} from '../placing-store.ts'
 
 /** Sets of one commit: enough that its cost is shared, few enough that others get their turn at the revision. */
 const BATCH_MAX = 256
@@ -43,8 +53,8 @@ export interface Placer {
 }
 
 type Decision =
-  | { readonly set: SetRow; readonly hostId: HostId; readonly placement: SetPlacement }
-  | { readonly set: SetRow; readonly hostId: null; readonly placement: SetPlacement }
+  | { readonly set: InstanceRow; readonly hostId: HostId; readonly placement: Placement }
+  | { readonly set: InstanceRow; readonly hostId: null; readonly placement: Placement }
 
 /**
  * Places every set that waits for a host, in order of priority and age, and says of the others why they wait. Sets that
@@ -79,13 +89,13 @@ export function createPlacer(deps: PlaceDeps): Placer {
   }
 
   /** Decides while the batch before is being recorded; returns whether some were left for the next pass. */
-  async function placeAll(waiting: readonly SetRow[]): Promise<boolean> {
+  async function placeAll(waiting: readonly InstanceRow[]): Promise<boolean> {
     let batch: Decision[] = []
     let recording = Promise.resolve()
     let batches = 0
     try {
       for (const [at, set] of waiting.entries()) {
-        if (world.set.get(set.id) === set) {
+        if (instanceOf(world, set.id) === set) {
           const decision = decide(deps, chooser, set)
           if (isNews(world, decision)) batch.push(decision)
         }
@@ -110,7 +120,7 @@ export function createPlacer(deps: PlaceDeps): Placer {
 
   return {
     pass: async () => {
-      if (world.set.countBy('unplaced', 'yes') === 0) return false
+      if (waitingCount(world) === 0) return false
       term ??= await begin()
       const hasMore = await placeAll(waitingSets(world))
       return hasMore && term !== undefined
@@ -121,13 +131,13 @@ export function createPlacer(deps: PlaceDeps): Placer {
 
 export interface PlacementPreview {
   readonly hostId: HostId | null
-  readonly placement: SetPlacement
+  readonly placement: Placement
 }
 
 /** The choices that a pass would make for these sets, each after the one before; nothing is recorded. */
 export function previewPlacement(
   deps: Pick<PlaceDeps, 'ledger' | 'clock' | 'random'>,
-  sets: readonly SetRow[],
+  sets: readonly InstanceRow[],
 ): PlacementPreview[] {
   const { ledger, random } = deps
   const chooser = new Chooser(ledger, random)
@@ -145,8 +155,8 @@ export function previewPlacement(
  */
 export function previewMoves(
   deps: Pick<PlaceDeps, 'ledger' | 'clock' | 'random'>,
-  sets: readonly SetRow[],
-): (PlacementPreview & { readonly set: SetRow })[] {
+  sets: readonly InstanceRow[],
+): (PlacementPreview & { readonly set: InstanceRow })[] {
   const { ledger, random } = deps
   const chooser = new Chooser(ledger, random)
   // Not what the world says: the placer takes room before the world knows.
@@ -169,9 +179,8 @@ export function previewMoves(
 }
 
 /** The highest priority first; of one priority those that lost their host, then the oldest. */
-export function waitingSets(world: World): SetRow[] {
-  return world.set
-    .by('unplaced', 'yes')
+export function waitingSets(world: World): InstanceRow[] {
+  return instancesBy(world, 'unplaced', 'yes')
     .filter((set) => set.wanted !== 'removed')
     .toSorted(
       (a, b) =>
@@ -181,11 +190,15 @@ export function waitingSets(world: World): SetRow[] {
     )
 }
 
+function waitingCount(world: World): number {
+  return world.set.countBy('unplaced', 'yes') + world.vm.countBy('unplaced', 'yes')
+}
+
 /** Takes the room in the ledger, so that the next decision knows. */
 function decide(
   { ledger, clock }: Pick<PlaceDeps, 'ledger' | 'clock'>,
   chooser: Chooser,
-  set: SetRow,
+  set: InstanceRow,
 ): Decision {
   ledger.letGo(set.id)
   const choice = chooser.choose(askOf(set))
@@ -199,9 +212,9 @@ function decide(
 }
 
 /** One for all sets that the same answer is given to: thousands may wait, and be asked about at every change. */
-const placementsOfNone = new WeakMap<RejectionSummary['rejected'], SetPlacement>()
+const placementsOfNone = new WeakMap<RejectionSummary['rejected'], Placement>()
 
-function placementOfNone(summary: RejectionSummary): SetPlacement {
+function placementOfNone(summary: RejectionSummary): Placement {
   const { rejected, counts } = summary
   const known = placementsOfNone.get(rejected)
   if (known !== undefined) return known
@@ -220,9 +233,9 @@ function isNews(world: World, { set, hostId, placement }: Decision): boolean {
   )
 }
 
-const outlines = new WeakMap<SetPlacement, string>()
+const outlines = new WeakMap<Placement, string>()
 
-function outlineOf(placement: SetPlacement | null): string | undefined {
+function outlineOf(placement: Placement | null): string | undefined {
   if (placement === null || placement.reason === null) return undefined
   const { rejected, counts = [] } = placement
   const outline = outlines.get(placement) ?? outlineOfReasons({ rejected, counts })
@@ -238,10 +251,10 @@ async function recordAll(
   const { tx, touched, decisions } = batch
   if (!(await holdPlacementTerm(tx, batch.term))) return false
   const placed = decisions.flatMap(({ set, hostId, placement }) =>
-    hostId === null ? [] : [{ set, id: set.id, generation: set.generation, hostId, placement }],
+    hostId === null ? [] : [{ set, ...refOf(set), hostId, placement }],
   )
-  const waiting = decisions.flatMap(({ set: { id, generation }, hostId, placement }) =>
-    hostId === null ? [{ id, generation, placement }] : [],
+  const waiting = decisions.flatMap(({ set, hostId, placement }) =>
+    hostId === null ? [{ ...refOf(set), placement }] : [],
   )
   const rooms = await lockRooms(
     tx,
@@ -250,7 +263,7 @@ async function recordAll(
   // Where the host was cordoned, went or was filled meanwhile, or something else is asked of the set, it waits for the
   // next pass, which knows more.
   const fitting = placed.filter(({ set, hostId }) => takeRoom(rooms.get(hostId), set, ledger))
-  const ids = await placeSets(tx, touched, fitting)
+  const ids = await recordPlaced(tx, touched, fitting)
   const told = await recordNotPlaced(tx, touched, waiting)
   const atMs = clock.nowMs()
   const progress = fitting
@@ -273,7 +286,15 @@ async function recordAll(
   return true
 }
 
-function takeRoom(room: HostRoom | undefined, set: SetRow, { overcommit }: WorldLedger): boolean {
+function refOf(row: InstanceRow) {
+  return { id: row.id, kind: kindOf(row), generation: row.generation }
+}
+
+function takeRoom(
+  room: HostRoom | undefined,
+  set: InstanceRow,
+  { overcommit }: WorldLedger,
+): boolean {
   if (room === undefined) return false
   const host = { ...factsOf(room.host), allocated: room.taken }
   if (rejection(askOf(set), host, overcommit) !== undefined) return false

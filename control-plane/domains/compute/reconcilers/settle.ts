@@ -1,8 +1,17 @@
 import type { Clock } from '@nubo/base'
-import type { OperationRow, Recorder, SetFoundRow, World } from '../../../world/index.ts'
+import type { FoundInstance } from '@nubo/contracts/host'
+import {
+  foundOf as foundRowOf,
+  instanceOf,
+  type OperationRow,
+  type Recorder,
+  type SetFoundRow,
+  type VmFoundRow,
+  type World,
+} from '../../../world/index.ts'
 import { changeOperations } from '../../operations/index.ts'
 import { outcomeOf, type Outcome } from '../outcome.ts'
-import { isFoundCurrent } from '../set-view.ts'
+import { isFoundCurrent } from '../standing.ts'
 
 const BATCH_MAX = 500
 
@@ -10,7 +19,7 @@ const BATCH_MAX = 500
  * Ends operations whose outcome is already known: a report may have come before the operation reached the process
  * that recorded it. Takes no hint; reads the world.
  */
-export async function settleSetOperations(deps: {
+export async function settleOperations(deps: {
   world: World
   recorder: Recorder
   clock: Clock
@@ -48,23 +57,51 @@ export function isSettled(world: World, operation: OperationRow | undefined): bo
 }
 
 function knownOutcome(world: World, operation: OperationRow): Outcome {
-  if (operation.resourceKind !== 'set') return { at: 'unrelated' }
-  const set = world.set.get(operation.resourceId)
-  if (set === undefined) {
-    return operation.kind === 'set.remove'
+  const { resourceKind } = operation
+  if (resourceKind !== 'set' && resourceKind !== 'vm') return { at: 'unrelated' }
+  const row = instanceOf(world, operation.resourceId)
+  if (row === undefined) {
+    return operation.kind === `${resourceKind}.remove`
       ? { at: 'done', progress: 'removed' }
       : {
           at: 'failed',
           progress: 'gone',
-          reason: { code: 'NOT_FOUND', text: 'the set was removed meanwhile' },
+          reason: {
+            code: 'NOT_FOUND',
+            text: `the ${resourceKind === 'set' ? 'set' : 'VM'} was removed meanwhile`,
+          },
         }
   }
-  const found = world.setFound.get(set.id)
-  if (!isFoundCurrent(set, found)) return { at: 'unrelated' }
+  const found = foundRowOf(world, row)
+  if (!isFoundCurrent(row, found)) return { at: 'unrelated' }
   return outcomeOf(operation, foundOf(found))
 }
 
-function foundOf(row: SetFoundRow) {
-  const { id, epoch, generation, state, progress, reason, containers } = row
-  return { id, epoch, generation, state, progress, reason, containers: [...containers] }
+function foundOf(row: SetFoundRow | VmFoundRow): FoundInstance {
+  const { id, epoch, generation, progress, reason } = row
+  if ('containers' in row) {
+    const { state: ofSet, containers } = row
+    return {
+      kind: 'set',
+      id,
+      epoch,
+      generation,
+      state: ofSet,
+      progress,
+      reason,
+      containers: [...containers],
+    }
+  }
+  const { machine, restarts } = row
+  return {
+    kind: 'vm',
+    id,
+    epoch,
+    generation,
+    state: row.state,
+    progress,
+    reason,
+    machine,
+    restarts,
+  }
 }

@@ -141,9 +141,11 @@ export async function joinHost(
 export function helloOf(hostId: string, changes: Partial<Hello> = {}): Hello {
   return {
     type: 'hello',
-    contracts: [2, 1],
+    contracts: [3, 2, 1],
     stopsWithinMs: null,
     probeAddress: null,
+    accelerator: null,
+    vmsProblem: null,
     hostId,
     bootId: 'boot-1',
     wantedRevision: null,

@@ -20,6 +20,7 @@ export function facts(n: number, change: Partial<HostFacts> = {}): HostFacts {
     state: 'ready',
     cordoned: false,
     maintenance: false,
+    accelerator: null,
     capacity: { cpuMillis: 4_000, memoryBytes: 1_024 * MIB },
     ...change,
   }
@@ -40,6 +41,7 @@ export function taken(id: string, change: Partial<LedgerSet> = {}): LedgerSet {
 
 export function ask(change: Partial<Ask> = {}): Ask {
   return {
+    kind: 'set',
     hostId: null,
     hostLabels: {},
     spread: 'host',
