@@ -13,15 +13,18 @@ export const levels: Readonly<Record<string, readonly string[]>> = {
   datapath: ['base', 'contracts', 'wire/*'],
   'control-plane': ['base', 'contracts', 'runtime', 'datapath', 'wire/*'],
   'host-agent': ['base', 'contracts', 'runtime', 'datapath', 'wire/*'],
-  cli: ['base', 'contracts', 'client'],
+  cli: ['base', 'contracts', 'client', 'guest'],
+  // Only its tests know protocols: they start real machines.
+  guest: ['base', 'runtime', 'wire/*'],
   // Starts processes and asks them; it never loads their code.
-  lab: ['base', 'contracts', 'client', 'runtime'],
+  lab: ['base', 'contracts', 'client', 'runtime', 'guest'],
   tools: ['base', 'contracts', 'runtime'],
-  bench: ['base', 'contracts', 'client', 'runtime', 'datapath', 'wire/*', 'lab'],
+  bench: ['base', 'contracts', 'client', 'runtime', 'datapath', 'wire/*', 'guest', 'lab'],
   // Integration tests and the simulation run whole processes inside themselves.
-  tests: `base contracts client runtime datapath wire/* control-plane host-agent cli lab`.split(
-    ' ',
-  ),
+  tests:
+    `base contracts client runtime datapath wire/* control-plane host-agent cli guest lab`.split(
+      ' ',
+    ),
 }
 
 /** The level of a file by its path; undefined if it lies on none. */
