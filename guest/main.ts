@@ -19,8 +19,8 @@ if (folder === undefined || folder.startsWith('-') || others.length > 0) {
   const log: Log = { ...silentLog, info: (message) => void process.stderr.write(`${message}\n`) }
   try {
     const guest = await buildTestGuest({ folder: resolve(folder), log, isKernelRefreshed })
-    for (const [name, value] of Object.entries(guest))
-      process.stdout.write(`${name.padEnd(14)}${value}\n`)
+    const lines = Object.entries(guest).map(([name, value]) => `${name.padEnd(14)}${value}\n`)
+    process.stdout.write(lines.join(''))
   } catch (error) {
     process.stderr.write(`${explain(error)}\n`)
     process.exitCode = 1
