@@ -142,7 +142,8 @@ async function removeAbandoned(folder: string): Promise<void> {
     if (!name.startsWith(BUILDING)) continue
     const [pid = '', startTicks = ''] = name.slice(BUILDING.length).split('-')
     if (findProcess(Number(pid))?.startTicks === startTicks) continue
-    await rm(join(folder, name), { recursive: true, force: true })
+    // A program that it had started may still be writing there.
+    await rm(join(folder, name), { recursive: true, force: true, maxRetries: 5 })
   }
 }
 

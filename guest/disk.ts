@@ -5,7 +5,7 @@ import { TEST_GUEST_COMMAND_LINE } from './command-line.ts'
 import { masterBootRecord, SECTOR_BYTES } from './partition-table.ts'
 import { notInstalled, runTool } from './tool.ts'
 
-const BOOT_CODE = '/usr/lib/syslinux/mbr/mbr.bin'
+const BOOT_CODE = '/usr/lib/SYSLINUX/mbr.bin'
 const MIB = 2 ** 20
 // A FAT32 needs 65,525 clusters of at least 512 bytes, hence about 33 MB; kernel and files are 16 MB.
 const DISK_BYTES = 48 * MIB
@@ -26,7 +26,7 @@ export async function writeDisks(
 ): Promise<void> {
   const raw = join(into, 'disk.raw')
   const bootCode = await readFile(BOOT_CODE).catch((cause: unknown) => {
-    throw notInstalled(BOOT_CODE, 'syslinux-common', cause)
+    throw notInstalled(BOOT_CODE, 'syslinux', cause)
   })
   const firstSector = PARTITION_OFFSET_BYTES / SECTOR_BYTES
   const sectorCount = (DISK_BYTES - PARTITION_OFFSET_BYTES) / SECTOR_BYTES
