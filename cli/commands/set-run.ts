@@ -10,12 +10,12 @@ import { choice, cpuMillis, keyValue, memoryBytes, noWait, wholeNumber } from '.
 
 export type SetBody = CallRequest<'setCreate'>['body']
 
-const spreads = [
+export const spreads = [
   'host',
   'rack',
   'zone',
 ] as const satisfies readonly SetCreate['placement']['spread'][]
-const recoveries = ['local', 'elsewhere'] as const satisfies readonly SetCreate['recovery'][]
+export const recoveries = ['local', 'elsewhere'] as const satisfies readonly SetCreate['recovery'][]
 
 interface RunOptions {
   image: string
@@ -152,10 +152,10 @@ export async function createSet(
   )
 }
 
-/** A set that was not placed tells why each host was not taken. */
+/** What was not placed tells why each host was not taken. */
 export async function withRejectedHosts(
   error: unknown,
-  show: () => Promise<SetView>,
+  show: () => Promise<Pick<SetView, 'placement'>>,
 ): Promise<unknown> {
   if (!(error instanceof OperationFailedError)) return error
   if (error.operation.reason?.code !== 'NOT_PLACED') return error
@@ -163,7 +163,7 @@ export async function withRejectedHosts(
     const { placement } = await show()
     return new OperationFailedError(error.operation, placement?.rejected ?? [])
   } catch {
-    // The set may be gone; the reason of the operation stands by itself.
+    // It may be gone; the reason of the operation stands by itself.
     return error
   }
 }

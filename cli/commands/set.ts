@@ -1,10 +1,9 @@
 import type { Command } from 'commander'
-import type { Operation, SetState, SetView } from '@nubo/contracts'
+import type { SetState, SetView } from '@nubo/contracts'
 import type { CommandContext, ListShape } from '../context.ts'
-import { atOnce, changeEach, followOperation } from '../follow.ts'
 import { paintState } from '../output/colour.ts'
 import { age } from '../output/values.ts'
-import { printOperation } from './operation.ts'
+import { changeInstances, type InstanceChange } from './instance-changes.ts'
 import { choice, noWait } from './options.ts'
 import { defineSetApply } from './set-apply.ts'
 import { defineRun } from './set-run.ts'
@@ -83,40 +82,18 @@ function defineChanges(set: Command, context: CommandContext): void {
       .description(description)
       .argument('<set...>')
       .option(...noWait)
-      .action(async (names: string[], { wait }: { wait: boolean }) => {
-        const client = await context.connect()
+      .action(async (names: string[], options: { wait: boolean }) => {
         const query = context.inProject
-        const begin = (id: string): Promise<Operation> => client[call]({ params: { id }, query })
-        if (!wait) return changeEachLater(context, names, begin)
-        const text = ({ name }: { name: string }): string => `set ${name} ${done}\n`
-        const follow = (operation: Operation): Promise<Operation> =>
-          followOperation(context, client, operation)
-        if (verb === 'rm') {
-          const nameOf = ({ resource }: Operation): string => resource.name
-          const removed = { nameOf, text: ({ resource }: Operation): string => text(resource) }
-          return changeEach(context, names, { begin, finish: follow }, removed)
+        const change: InstanceChange = {
+          kind: 'set',
+          done,
+          begin: (client, id) => client[call]({ params: { id }, query }),
+          show:
+            verb === 'rm' ? undefined : (client, id) => client.setShow({ params: { id }, query }),
         }
-        const finish = async (operation: Operation): Promise<SetView> => {
-          const { resource } = await follow(operation)
-          return client.setShow({ params: { id: resource.id }, query })
-        }
-        return changeEach(context, names, { begin, finish }, { nameOf: ({ name }) => name, text })
+        return changeInstances(context, names, change, options)
       })
   }
-}
-
-/** `--no-wait`: the operations themselves are the result. */
-async function changeEachLater(
-  context: CommandContext,
-  names: readonly string[],
-  begin: (name: string) => Promise<Operation>,
-): Promise<void> {
-  const [only, ...more] = names
-  if (only !== undefined && more.length === 0) return printOperation(context, await begin(only))
-  return changeEach(context, names, atOnce(begin), {
-    nameOf: ({ id }) => id,
-    text: ({ resource, kind, id }) => `${kind} of set ${resource.name}: operation ${id}\n`,
-  })
 }
 
 function shape({ surroundings: { stdout, clock } }: CommandContext): ListShape<SetView> {

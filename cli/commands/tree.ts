@@ -21,13 +21,18 @@ export const nouns: readonly Noun[] = [
     load: async () => (await import('./set.ts')).defineSet,
   },
   {
+    name: 'vm',
+    summary: 'virtual machines: create, look at, change',
+    load: async () => (await import('./vm.ts')).defineVm,
+  },
+  {
     name: 'place',
     summary: 'where a set would go, and why nowhere else',
     load: async () => (await import('./place.ts')).definePlace,
   },
   {
     name: 'image',
-    summary: 'what sets start from',
+    summary: 'what sets and VMs start from',
     load: async () => (await import('./image.ts')).defineImage,
   },
   {

@@ -1,9 +1,12 @@
 // Proves what a customer sees of VMs that no host runs yet: they wait and say why, they hold their address, image and
 // quota, they can be changed and removed, and what cannot be is refused before anything is recorded.
 import assert from 'node:assert/strict'
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { joinHost } from '../support/hosts.ts'
 import { done, everywhere, makeProject } from '../support/project.ts'
+import { runProgram } from '../support/program.ts'
 import { refusal } from '../support/refusal.ts'
 import { openShop } from '../support/shop.ts'
 import { recordKernelImage } from '../support/vm-image.ts'
@@ -96,4 +99,33 @@ test('what cannot be is refused with the field', async (t) => {
   assert.match(await refused({ cpus: 65 }), /cpus/)
   await refusal(member.vmCreate({ body: { ...asked, image: 'none' } }), 'NOT_FOUND')
   assert.deepEqual((await member.vmList()).items, [])
+})
+
+test('at a terminal', async (t) => {
+  const { region, shop } = await openVmShop(t)
+  const home = join(region.folder, 'home')
+  mkdirSync(home)
+  const nubo = async (line: string) => {
+    const [server] = region.servers
+    assert.ok(server)
+    const env = { NUBO_SERVERS: server.url, NUBO_TOKEN: shop.tokens.member }
+    const { code, stdout, stderr } = await runProgram(home, ['vm', ...line.split(' ')], env)
+    return { code, stdout, stderr }
+  }
+  assert.match((await nubo('ls')).stderr, /no VM yet.*nubo vm create/)
+  const wrong = await nubo('create one --image web --network net')
+  assert.match(wrong.stderr, /holds containers.*next +see the kinds of images: nubo image ls/s)
+  assert.equal(wrong.code, 2)
+  const flags = '--cpu 2 --memory 256MiB --stop-timeout 5s --label tier=front'
+  const made = await nubo(`create one --image kernel --network net ${flags} --no-wait`)
+  assert.equal(made.code, 0, made.stderr)
+  const listed = await nubo('ls')
+  assert.match(listed.stdout, /^NAME +STATE +HOST +ADDRESS .*CPU +MEMORY +ACCELERATOR/m)
+  assert.match(listed.stdout, /^one +pending +.*kernel +2 +256 MiB/m)
+  const shown = await nubo('show one')
+  assert.match(shown.stdout, /^one {2}pending since/)
+  assert.match(shown.stdout, /processors +2\n.*memory +256 MiB\n/)
+  assert.match(shown.stdout, /labels +tier=front/)
+  assert.deepEqual(await nubo('rm one'), { code: 0, stdout: 'VM one removed\n', stderr: '' })
+  assert.equal((await nubo('show one')).code, 1)
 })
