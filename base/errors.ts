@@ -108,6 +108,7 @@ export const errorCatalogue = {
     kind: 'conflict',
     text: 'The container engine refused to start the container.',
   },
+  VM_START_FAILED: { kind: 'conflict', text: 'The virtual machine could not be started.' },
   CONTAINER_EXITED: { kind: 'conflict', text: 'A container ended and waits for its next start.' },
   OUT_OF_MEMORY: {
     kind: 'conflict',
