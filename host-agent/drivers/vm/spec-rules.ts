@@ -12,7 +12,8 @@ const COMMAND_LINE_CHARACTERS_MAX = 2_000
 const INTERFACES_MAX = 8
 /** RFC 791: what every host must take; below it virtio guests misbehave. */
 const MTU_BYTES_MIN = 576
-const MTU_BYTES_MAX = 65_535
+/** Of a tap (65,535 without the Ethernet header). */
+const MTU_BYTES_MAX = 65_521
 
 /** Not part of the hash: they are looked at by themselves. */
 const UNHASHED: ReadonlySet<string> = new Set(['vmId', 'epoch', 'specHash'])
