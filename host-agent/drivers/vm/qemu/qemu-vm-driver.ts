@@ -23,6 +23,8 @@ import type { VmStep } from './vm-steps.ts'
 
 /** A QEMU whose guest is off ends within milliseconds when it is told to. */
 const QUIT_TIMEOUT_MS = 5_000
+/** Whoever kills a VM wants to know only whether its guest has shut down by itself; a QEMU that hangs must not hold that up. */
+const KILL_LOOK_TIMEOUT_MS = 500
 
 export interface QemuDriverOptions {
   /** Records and disks: on a disk that survives boots, and reachable (`x`) for every account. This driver's alone. */
@@ -172,7 +174,9 @@ class QemuVmDriver implements VmDriver {
   }
 
   async kill(vmId: string): Promise<void> {
-    await this.#change(vmId, async (record, found) => {
+    checkVmId(vmId)
+    await this.#locks.run(vmId, async () => {
+      const { record, found } = await this.#look(vmId, KILL_LOOK_TIMEOUT_MS)
       if (record === null) return
       const { run } = record
       const isRunning = found !== null && isRun(found) && run.at === 'running'
@@ -244,6 +248,12 @@ class QemuVmDriver implements VmDriver {
       const { record, found } = await this.#look(vmId)
       await work(record, found, async () => {
         if (record === null || record.run.at !== 'running') throw notRunning(vmId)
+        if (found?.isAnswering === false)
+          throw new PlatformError(
+            'ENGINE_UNAVAILABLE',
+            { vmId, next: 'kill the VM if that does not pass' },
+            { message: 'the QEMU of the VM does not answer' },
+          )
         return await this.#running.machine(record, record.run)
       })
     })
@@ -258,10 +268,13 @@ class QemuVmDriver implements VmDriver {
   }
 
   /** Record and state of the VM; one whose guest has shut down is brought to its end. Needs the VM's lock. */
-  async #look(vmId: string): Promise<{ record: VmRecord | null; found: FoundVm | null }> {
+  async #look(
+    vmId: string,
+    timeoutMs?: number,
+  ): Promise<{ record: VmRecord | null; found: FoundVm | null }> {
     const record = await this.#records.read(vmId)
     if (record === null) return { record, found: null }
-    const seen: Seen = await this.#running.look(record)
+    const seen: Seen = await this.#running.look(record, timeoutMs)
     if (seen !== 'off') return { record, found: seen }
     const { run } = record
     if (run.at !== 'running') throw new Error('only a VM that runs can be seen to be off')

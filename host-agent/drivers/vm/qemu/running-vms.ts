@@ -9,6 +9,8 @@ import type { RunningVm, VmRecord } from './vm-records.ts'
 
 /** For a QEMU that runs already. */
 const ADOPT_TIMEOUT_MS = 5_000
+/** A QEMU that does not tell its state for so long counts as hanging. */
+const ANSWER_TIMEOUT_MS = 3_000
 /** From the end of the monitor's connection to the end of the process. */
 const END_TIMEOUT_MS = 15_000
 
@@ -90,7 +92,7 @@ export class RunningVms {
   }
 
   /** What the record and the host say of the VM together. Changes nothing. */
-  async look(record: VmRecord): Promise<Seen> {
+  async look(record: VmRecord, timeoutMs = ANSWER_TIMEOUT_MS): Promise<Seen> {
     const { run, isRemoving } = record
     if (isRemoving || run.at === 'starting') return found(record, 'incomplete')
     if (run.at === 'none') return found(record, 'stopped')
@@ -98,7 +100,7 @@ export class RunningVms {
     if (isOver()) return ended(record, run)
     let status: MachineStatus
     try {
-      status = await (await this.machine(record, run)).status()
+      status = await (await this.machine(record, run)).status(timeoutMs)
     } catch (error) {
       // It may have ended in this moment.
       if (isOver()) return ended(record, run)

@@ -15,7 +15,6 @@ const tapAnswer = z.array(
         info_data: z
           .object({
             type: z.string().optional(),
-            persist: z.boolean().optional(),
             // A number, unless somebody has given the account a name.
             user: z.union([z.number(), z.string()]).optional(),
           })
@@ -35,7 +34,7 @@ export async function ensureTaps(links: readonly VmInterfaceSpec[], uid: number)
   if (links.length === 0) return
   const names = links.map(({ hostInterface }) => hostInterface)
   const kept = new Set<string>()
-  for (const name of await presentLinks(names)) if (await isTapOf(name, uid)) kept.add(name)
+  for (const name of await presentLinks(names)) if ((await ownerOf(name)) === uid) kept.add(name)
   await removeTaps(names.filter((name) => !kept.has(name)))
   const lines = links.flatMap(({ hostInterface: name, mtuBytes }) => [
     // It refuses a tap that is there.
@@ -55,27 +54,29 @@ export async function ensureTaps(links: readonly VmInterfaceSpec[], uid: number)
   }
 }
 
-/** False for a link of any other kind too, which nothing here removes. */
-async function isTapOf(name: string, uid: number): Promise<boolean> {
+/** Whose tap the link is; null for a link of any other kind, which nothing here touches. */
+async function ownerOf(name: string): Promise<number | string | null> {
   const { stdout } = await run({
     argv: ['ip', '-details', '-json', 'link', 'show', 'dev', name],
     timeoutMs: TIMEOUT_MS,
   })
   const [link] = tapAnswer.parse(JSON.parse(stdout))
   const { info_kind: kind, info_data: tap } = link?.linkinfo ?? {}
-  return kind === 'tun' && tap?.type === 'tap' && tap.persist === true && tap.user === uid
+  return kind === 'tun' && tap?.type === 'tap' ? (tap.user ?? 'nobody') : null
 }
 
-/** Removes those of the taps that are there. Idempotent. Nothing may be attached to them. */
+/** Removes those of the names that are taps. Idempotent. Nothing may be attached to them. */
 export async function removeTaps(names: readonly string[]): Promise<void> {
-  const present = await presentLinks(names)
+  const present: string[] = []
+  for (const name of await presentLinks(names))
+    if ((await ownerOf(name)) !== null) present.push(name)
   if (present.length === 0) return
   const input = present.map((name) => `tuntap del dev ${name} mode tap`).join('\n')
   try {
     // With -force, the others go even if one does not.
     await run({ argv: ['ip', '-force', '-batch', '-'], input, timeoutMs: TIMEOUT_MS })
   } catch (cause) {
-    const left = await presentLinks(names)
+    const left = await presentLinks(present)
     if (left.length === 0) return
     throw new PlatformError(
       'IN_USE',

@@ -11,7 +11,7 @@ export interface VmRecord {
   /** Account number that QEMU runs as; of no other VM of the host. */
   readonly uid: number
   readonly run: VmRun
-  /** How the last run ended. */
+  /** How the last run ended, if none goes on. */
   readonly end: VmEnd | null
   /** Of the root disk, as it was made or has grown to. */
   readonly diskBytes: number | null

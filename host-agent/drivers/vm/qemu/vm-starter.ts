@@ -216,7 +216,7 @@ export class VmStarter {
       isKilled: false,
     }
     await step('start: running')
-    await records.write({ ...record, run, end: null })
+    await records.write({ ...record, run })
     running.watch(record, run, machine)
     await step('start: go')
     await machine.go()
