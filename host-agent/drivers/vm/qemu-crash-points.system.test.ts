@@ -71,6 +71,7 @@ describe('an agent that dies', () => {
       const vm = stage.spec()
       await diesBefore(step, async (driver) => await driver.start(vm))
       await stage.driver.kill(vm.vmId)
+      if (step !== 'start: record') assert.equal((await stage.found(vm)).state, 'incomplete')
       await stage.remove(vm)
     })
   }

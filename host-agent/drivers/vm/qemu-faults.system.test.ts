@@ -180,25 +180,41 @@ describe('faults of a host of VMs', () => {
     await stage.remove(other)
   })
 
-  test('a disk that is full is told, and harms nothing that is there', async (t) => {
+  test('a disk that is full is told; a guest that writes is held until there is room, and loses nothing', async (t) => {
     const folder = path.join(host.folder, 'small')
     await mkdir(folder, { mode: 0o711 })
     await run({ argv: ['mount', '-t', 'tmpfs', '-o', 'size=2m,mode=0711', 'tmpfs', folder] })
     t.after(async () => await run({ argv: ['umount', folder] }))
-    const driver: VmDriver = host.driver({ folder, runFolder: path.join(host.folder, 'run2') })
+    const filler = path.join(folder, 'filler')
+    const fill = async (): Promise<void> =>
+      await writeFile(filler, Buffer.alloc(4 * 2 ** 20)).catch(() => undefined)
+    let isFilling = true
+    const driver: VmDriver = host.driver({
+      folder,
+      runFolder: path.join(host.folder, 'run2'),
+      // The guest's first deed is a write.
+      beforeStep: async (step) => (isFilling && step === 'start: go' ? await fill() : undefined),
+    })
     await driver.prepare()
     const [vm, next] = [stage.spec({ interfaces: [] }), stage.spec({ interfaces: [] })]
     await driver.start(vm)
-    await until('the guest is up', async () => (await textOf(driver, vm)).includes('READY 1'))
-    const filler = path.join(folder, 'filler')
-    await writeFile(filler, Buffer.alloc(4 * 2 ** 20)).catch(() => undefined)
+    await until('the guest is held', async () => (await driver.find(vm.vmId))?.state === 'paused')
+    assert.equal(await textOf(driver, vm), '')
     await assert.rejects(driver.start(next), hasCode('HOST_DISK_FULL'))
-    // What its record says is not written over by half a record.
-    assert.equal((await driver.find(vm.vmId))?.state, 'running')
     await rm(filler)
+    isFilling = false
+    await driver.resume(vm.vmId)
+    await until('the guest is up', async () => (await textOf(driver, vm)).includes('READY 1'))
     await driver.start(next)
-    await driver.remove(next.vmId)
-    await driver.remove(vm.vmId)
+    // Nothing that ends a VM needs room.
+    await fill()
+    await driver.kill(next.vmId)
+    assert.equal((await driver.find(next.vmId))?.state, 'stopped')
+    await driver.shutDown(vm.vmId)
+    await until('the guest is off', async () => (await driver.find(vm.vmId))?.state === 'stopped')
+    assert.equal((await driver.find(vm.vmId))?.end, 'shut-down')
+    for (const { vmId } of [vm, next]) await driver.remove(vmId)
+    assert.deepEqual(await driver.list(), [])
     await driver.close()
   })
 
@@ -215,6 +231,29 @@ describe('faults of a host of VMs', () => {
     ]
     await Promise.all(calls)
     assert.equal((await stage.found(vm)).state, 'running')
+    await stage.remove(vm)
+  })
+
+  test('a VM boots from a kernel, with a disk of its own or without one', async () => {
+    const image = imageOf('c')
+    await stage.driver.ensureImage(image, AUTH)
+    const boot = { from: 'kernel', commandLine: 'a=b,c "d"' } as const
+    for (const rootDisk of [null, { sizeBytes: GUEST_BYTES }]) {
+      const vm = await stage.started({ image, boot, rootDisk })
+      await stage.driver.shutDown(vm.vmId)
+      assert.equal((await stage.untilState(vm, 'stopped')).end, 'shut-down')
+      await stage.remove(vm)
+    }
+    for (const wrong of [{ image }, { boot }])
+      await assert.rejects(stage.driver.start(stage.spec(wrong)), hasCode('INVALID_INPUT'))
+  })
+
+  test('what QEMU says of itself does not fill the disk', async () => {
+    const vm = await stage.started()
+    const log = path.join(host.folder, 'state/vms', vm.vmId, 'qemu.log')
+    await writeFile(log, Buffer.alloc(2 * 2 ** 20))
+    await stage.driver.list()
+    assert.equal(statSync(log).size, 0)
     await stage.remove(vm)
   })
 

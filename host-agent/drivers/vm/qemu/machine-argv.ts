@@ -68,7 +68,7 @@ export function machineArgv(
     ...device({ driver: 'pvpanic', ioport: PANIC_PORT }),
     ...object({ 'qom-type': 'rng-builtin', id: 'rng' }),
     ...device({ driver: 'virtio-rng-pci', rng: 'rng', ...at(2) }),
-    ...diskArgv(files.disk),
+    ...diskArgv(files),
     ...spec.interfaces.flatMap((link, index) => linkArgv(link, index)),
     ...kernelArgv(spec, files.kernel),
   ]
@@ -136,7 +136,7 @@ function portArgv(): string[] {
  * The chain is spelled out to its end: a guest can write any qcow2 header into a raw file, and an escaped QEMU into its
  * overlay, but no header decides which files of the host are opened.
  */
-function diskArgv(disk: MachineFiles['disk']): string[] {
+function diskArgv({ disk, kernel }: MachineFiles): string[] {
   if (disk === null) return []
   const discard = 'unmap'
   const base =
@@ -164,7 +164,14 @@ function diskArgv(disk: MachineFiles['disk']): string[] {
         file: { driver: 'file', 'node-name': 'root-file', discard, filename: disk.path },
       },
     }),
-    ...device({ driver: 'virtio-blk-pci', id: 'disk0', drive: ROOT_NODE, bootindex: 0, ...at(3) }),
+    ...device({
+      driver: 'virtio-blk-pci',
+      id: 'disk0',
+      drive: ROOT_NODE,
+      // A kernel that is given takes the first place for itself.
+      ...(kernel === null ? { bootindex: 0 } : {}),
+      ...at(3),
+    }),
   ]
 }
 

@@ -1,3 +1,4 @@
+import { readdirSync } from 'node:fs'
 import { PlatformError, sleep, type Clock } from '@nubo/base'
 import { findProcess, signalProcess } from '@nubo/runtime/process'
 import type { VmCgroups } from './vm-cgroups.ts'
@@ -10,6 +11,19 @@ const LOOK_MS = 10
 /** Whether the process of the record runs: the same one, in the same boot. */
 export function isAlive(run: RunningVm, bootId: string): boolean {
   return run.bootId === bootId && findProcess(run.pid)?.startTicks === run.startTicks
+}
+
+/**
+ * Whether anything of the process still holds its files, taps and memory. The first thread of one that was killed is a
+ * zombie while others of it are still ending, which takes a while where there is much memory to give back.
+ */
+function isHolding(pid: number): boolean {
+  if (findProcess(pid) !== undefined) return true
+  try {
+    return readdirSync(`/proc/${pid}/task`).length > 1
+  } catch {
+    return false // It was reaped.
+  }
 }
 
 /**
@@ -28,7 +42,7 @@ export async function endProcesses(
   const { cgroups, clock, bootId, run } = deps
   const deadlineMs = clock.monotonicMs() + END_TIMEOUT_MS
   for (;;) {
-    const pids = new Set((await cgroups.pids(vmId)).filter((pid) => findProcess(pid) !== undefined))
+    const pids = new Set((await cgroups.pids(vmId)).filter(isHolding))
     if (run !== null && isAlive(run, bootId)) pids.add(run.pid)
     if (pids.size === 0) return
     for (const pid of pids) signalProcess(pid, 'SIGKILL')
@@ -49,7 +63,8 @@ export async function hasEnded(
   { clock, bootId, timeoutMs }: { clock: Clock; bootId: string; timeoutMs: number },
 ): Promise<boolean> {
   const deadlineMs = clock.monotonicMs() + timeoutMs
-  while (isAlive(run, bootId)) {
+  const isOurs = run.bootId === bootId && findProcess(run.pid)?.startTicks === run.startTicks
+  while (isOurs && isHolding(run.pid)) {
     if (clock.monotonicMs() > deadlineMs) return false
     await sleep(clock, LOOK_MS)
   }

@@ -1,7 +1,7 @@
 import { readdir, rm } from 'node:fs/promises'
 import path from 'node:path'
 import type { Duplex } from 'node:stream'
-import { isUuid, PlatformError, type Clock, type Random } from '@nubo/base'
+import { isPlatformError, isUuid, PlatformError, type Clock, type Random } from '@nubo/base'
 import type { Log } from '@nubo/runtime/process'
 import { KeyedLock } from '../../set/keyed-lock.ts'
 import type { ImageReference, RegistryToken, Subscription } from '../../set/set-driver.ts'
@@ -17,7 +17,7 @@ import { endProcesses, hasEnded } from './processes.ts'
 import { RunningVms, type Seen } from './running-vms.ts'
 import { removeTaps } from './taps.ts'
 import { VmCgroups } from './vm-cgroups.ts'
-import { VmRecords, type RunningVm, type VmRecord } from './vm-records.ts'
+import { VmRecords, type KeptRecord, type RunningVm, type VmRecord } from './vm-records.ts'
 import { VmStarter } from './vm-starter.ts'
 import type { VmStep } from './vm-steps.ts'
 
@@ -117,6 +117,7 @@ class QemuVmDriver implements VmDriver {
     const found = await Promise.all(
       ids.map(async (vmId) => {
         try {
+          await this.#records.boundLog(vmId)
           return await this.#find(vmId)
         } catch (error) {
           // One that cannot be looked at must not hide the others.
@@ -180,13 +181,19 @@ class QemuVmDriver implements VmDriver {
       if (record === null) return
       const { run } = record
       const isRunning = found !== null && isRun(found) && run.at === 'running'
-      if (!isRunning) return await this.#end(vmId, record)
+      if (!isRunning) {
+        await this.#end(vmId, record)
+        // One that stood before its first instruction has not crashed: it has not begun.
+        const hasBegun = found?.state !== 'incomplete' || run.at !== 'running'
+        if (!hasBegun) await this.#writeIfRoom({ ...record, run: { at: 'starting' } })
+        return
+      }
       await this.#step('kill: intent')
-      const killed = await this.#records.write({ ...record, run: { ...run, isKilled: true } })
+      await this.#writeIfRoom({ ...record, run: { ...run, isKilled: true } })
       await this.#step('kill: signal')
-      await this.#end(vmId, killed)
+      await this.#end(vmId, record)
       await this.#step('kill: record')
-      await this.#records.write({ ...record, run: { at: 'none' }, end: 'killed' })
+      await this.#writeIfRoom({ ...record, run: { at: 'none' }, end: 'killed' })
     })
   }
 
@@ -209,9 +216,8 @@ class QemuVmDriver implements VmDriver {
     await this.#locks.run(vmId, async () => {
       const record = await this.#records.read(vmId)
       await this.#step('remove: record')
-      const marked =
-        record === null ? null : await this.#records.write({ ...record, isRemoving: true })
-      await this.#erase(vmId, marked)
+      await this.#records.markRemoving(vmId)
+      await this.#erase(vmId, record)
     })
   }
 
@@ -238,7 +244,7 @@ class QemuVmDriver implements VmDriver {
   async #change(
     vmId: string,
     work: (
-      record: VmRecord | null,
+      record: KeptRecord | null,
       found: FoundVm | null,
       machine: () => Promise<Machine>,
     ) => Promise<void>,
@@ -271,29 +277,41 @@ class QemuVmDriver implements VmDriver {
   async #look(
     vmId: string,
     timeoutMs?: number,
-  ): Promise<{ record: VmRecord | null; found: FoundVm | null }> {
+  ): Promise<{ record: KeptRecord | null; found: FoundVm | null }> {
     const record = await this.#records.read(vmId)
     if (record === null) return { record, found: null }
     const seen: Seen = await this.#running.look(record, timeoutMs)
     if (seen !== 'off') return { record, found: seen }
     const { run } = record
     if (run.at !== 'running') throw new Error('only a VM that runs can be seen to be off')
-    const over = await this.#finish(record, run)
+    const over: KeptRecord = { ...record, run: { at: 'none' }, end: 'shut-down' }
+    await this.#finish(over, run)
     const found = await this.#running.look(over)
     return { record: over, found: found === 'off' ? null : found }
   }
 
-  /** The end is recorded before QEMU may go: without QEMU nobody could tell it from a crash. */
-  async #finish(record: VmRecord, run: RunningVm): Promise<VmRecord> {
-    const { vmId } = record.spec
+  /** The end is recorded before QEMU may go: without QEMU nobody could tell it from a crash. Without room, both wait. */
+  async #finish(over: VmRecord, run: RunningVm): Promise<void> {
+    const { vmId } = over.spec
     const { clock, bootId, log } = this.#options
-    const machine = await this.#running.machine(record, run)
-    const over = await this.#records.write({ ...record, run: { at: 'none' }, end: 'shut-down' })
+    const machine = await this.#running.machine(over, run)
+    if (!(await this.#writeIfRoom(over))) return
     // Its disks are closed as they should be; if it does not do that, they are still consistent.
     await machine.quit().catch((error: unknown) => log.warn('QEMU did not quit', { vmId, error }))
     if (!(await hasEnded(run, { clock, bootId, timeoutMs: QUIT_TIMEOUT_MS })))
-      await this.#end(vmId, record)
-    return over
+      await this.#end(vmId, { ...over, run })
+  }
+
+  /** False on a disk that is full, which must not keep a VM from being ended; then its end may be taken for a crash. */
+  async #writeIfRoom(record: VmRecord): Promise<boolean> {
+    try {
+      await this.#records.write(record)
+      return true
+    } catch (error) {
+      if (!isPlatformError(error, 'HOST_DISK_FULL')) throw error
+      this.#options.log.warn('the end of a VM could not be recorded', { error })
+      return false
+    }
   }
 
   /** Ends what runs of the VM, whoever started it. */

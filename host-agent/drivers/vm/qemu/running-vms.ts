@@ -5,7 +5,7 @@ import type { QmpEvent } from '@nubo/wire-qmp'
 import type { FoundVm, VmEvent } from '../vm-driver.ts'
 import { Machine, type MachineSockets, type MachineStatus } from './machine.ts'
 import { hasEnded, isAlive } from './processes.ts'
-import type { RunningVm, VmRecord } from './vm-records.ts'
+import type { KeptRecord, RunningVm, VmRecord } from './vm-records.ts'
 
 /** For a QEMU that runs already. */
 const ADOPT_TIMEOUT_MS = 5_000
@@ -84,6 +84,8 @@ export class RunningVms {
       this.#open(vmId, ADOPT_TIMEOUT_MS)
         .then((machine) => {
           this.watch(record, run, machine)
+          // Closed while it was on its way.
+          if (this.#isClosed) this.forget(vmId)
           return machine
         })
         .finally(() => this.#adoptions.delete(vmId))
@@ -92,7 +94,7 @@ export class RunningVms {
   }
 
   /** What the record and the host say of the VM together. Changes nothing. */
-  async look(record: VmRecord, timeoutMs = ANSWER_TIMEOUT_MS): Promise<Seen> {
+  async look(record: KeptRecord, timeoutMs = ANSWER_TIMEOUT_MS): Promise<Seen> {
     const { run, isRemoving } = record
     if (isRemoving || run.at === 'starting') return found(record, 'incomplete')
     if (run.at === 'none') return found(record, 'stopped')

@@ -1,4 +1,4 @@
-import { mkdir, open, readdir, readFile, rename, rm, rmdir } from 'node:fs/promises'
+import { mkdir, open, readdir, readFile, rename, rm, rmdir, stat, truncate } from 'node:fs/promises'
 import path from 'node:path'
 import { isUuid, PlatformError } from '@nubo/base'
 import type { Accelerator, VmEnd, VmSpec } from '../vm-driver.ts'
@@ -15,9 +15,10 @@ export interface VmRecord {
   readonly end: VmEnd | null
   /** Of the root disk, as it was made or has grown to. */
   readonly diskBytes: number | null
-  /** A removal has begun and is gone on with, whatever comes. */
-  readonly isRemoving: boolean
 }
+
+/** `isRemoving`: a removal has begun, and is gone on with whatever comes. */
+export type KeptRecord = VmRecord & { readonly isRemoving: boolean }
 
 export type VmRun =
   | { readonly at: 'none' }
@@ -38,6 +39,11 @@ export interface RunningVm {
 }
 
 const RECORD = 'vm.json'
+/** The record of a VM that is being removed: another name needs no room on a disk that is full. */
+const REMOVED_RECORD = 'vm-removed.json'
+/** What QEMU says of itself; a guest can make it say much. */
+const LOG = 'qemu.log'
+const LOG_BYTES_MAX = 2 ** 20
 
 /** A folder for each VM below one folder. The record is the first thing in it and the last that goes. */
 export class VmRecords {
@@ -51,38 +57,48 @@ export class VmRecords {
     return path.join(this.#folder, vmId)
   }
 
+  logOf(vmId: string): string {
+    return path.join(this.folderOf(vmId), LOG)
+  }
+
+  /** Empties QEMU's log if it has become long; QEMU goes on at its beginning. */
+  async boundLog(vmId: string): Promise<void> {
+    try {
+      const { size } = await stat(this.logOf(vmId))
+      if (size > LOG_BYTES_MAX) await truncate(this.logOf(vmId))
+    } catch (error) {
+      if (!isErrno(error, 'ENOENT')) throw error
+    }
+  }
+
   /** Ids of all that have a folder, with a record or without. */
   async list(): Promise<string[]> {
     return (await readdir(this.#folder)).filter(isUuid)
   }
 
   /** Null: there is none. Throws INTERNAL for one that cannot be read, because a disk may lie beside it. */
-  async read(vmId: string): Promise<VmRecord | null> {
-    const file = path.join(this.folderOf(vmId), RECORD)
-    let text: string
+  async read(vmId: string): Promise<KeptRecord | null> {
+    const folder = this.folderOf(vmId)
+    const record = await readRecord(path.join(folder, RECORD), vmId)
+    if (record !== null) return { ...record, isRemoving: false }
+    const removed = await readRecord(path.join(folder, REMOVED_RECORD), vmId)
+    return removed === null ? null : { ...removed, isRemoving: true }
+  }
+
+  /** From now on the record says that the VM is being removed. Idempotent. Works on a disk that is full. */
+  async markRemoving(vmId: string): Promise<void> {
+    const folder = this.folderOf(vmId)
     try {
-      text = await readFile(file, 'utf8')
+      await rename(path.join(folder, RECORD), path.join(folder, REMOVED_RECORD))
     } catch (error) {
-      if (isErrno(error, 'ENOENT', 'ENOTDIR')) return null
-      throw error
-    }
-    try {
-      // Written by `write`; what does not have its version or its id is not.
-      const record = JSON.parse(text) as VmRecord
-      if (record.version === 1 && record.spec.vmId === vmId) return record
-      throw new Error('not a record of this VM')
-    } catch (cause) {
-      throw new PlatformError(
-        'INTERNAL',
-        { vmId, file, next: 'save the disk beside it, then remove the folder' },
-        { message: `the record of VM ${vmId} is damaged`, cause },
-      )
+      if (!isErrno(error, 'ENOENT')) throw error
     }
   }
 
   /** All or nothing, and on stable storage when it returns. */
-  async write(record: VmRecord): Promise<VmRecord> {
-    const folder = this.folderOf(record.spec.vmId)
+  async write({ version, spec, uid, run, end, diskBytes }: VmRecord): Promise<VmRecord> {
+    const record: VmRecord = { version, spec, uid, run, end, diskBytes }
+    const folder = this.folderOf(spec.vmId)
     await onFullDisk({ what: 'the record of a VM' }, async () => {
       // QEMU has to reach its disk in here, and nobody may look around.
       await mkdir(folder, { recursive: true, mode: 0o711 })
@@ -102,6 +118,7 @@ export class VmRecords {
   /** Removes the folder with all that is in it, the record last. Idempotent. */
   async remove(vmId: string): Promise<void> {
     const folder = this.folderOf(vmId)
+    await this.markRemoving(vmId)
     let names: string[]
     try {
       names = await readdir(folder)
@@ -110,8 +127,31 @@ export class VmRecords {
       throw error
     }
     for (const name of names)
-      if (name !== RECORD) await rm(path.join(folder, name), { recursive: true, force: true })
-    await rm(path.join(folder, RECORD), { force: true })
+      if (name !== REMOVED_RECORD)
+        await rm(path.join(folder, name), { recursive: true, force: true })
+    await rm(path.join(folder, REMOVED_RECORD), { force: true })
     await rmdir(folder)
+  }
+}
+
+async function readRecord(file: string, vmId: string): Promise<VmRecord | null> {
+  let text: string
+  try {
+    text = await readFile(file, 'utf8')
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return null
+    throw error
+  }
+  try {
+    // Written by `write`; what does not have its version or its id is not.
+    const record = JSON.parse(text) as VmRecord
+    if (record.version === 1 && record.spec.vmId === vmId) return record
+    throw new Error('not a record of this VM')
+  } catch (cause) {
+    throw new PlatformError(
+      'INTERNAL',
+      { vmId, file, next: 'save the disk beside it, then remove the folder' },
+      { message: `the record of VM ${vmId} is damaged`, cause },
+    )
   }
 }

@@ -1,5 +1,4 @@
 import { chmod, chown, mkdir, readFile, rm } from 'node:fs/promises'
-import path from 'node:path'
 import { PlatformError, type Clock } from '@nubo/base'
 import { findProcess, start, type Argv, type RunningProgram } from '@nubo/runtime/process'
 import { MIB } from '../spec-rules.ts'
@@ -33,7 +32,6 @@ const CONNECT_TIMEOUT_MS = 60_000
 const OVERHEAD_BYTES = 512 * MIB
 /** Processors, the main loop, and a pool of 64 threads for each disk. */
 const PIDS_MAX = 512
-const LOG = 'qemu.log'
 const LOG_TAIL_BYTES = 2_048
 
 export interface VmStarterDeps {
@@ -76,7 +74,6 @@ export class VmStarter {
       run: { at: 'starting' },
       end: before?.end ?? null,
       diskBytes: kept,
-      isRemoving: false,
     })
     await step('start: disk')
     const withDisk = await this.#ensureDisk(record, image)
@@ -130,7 +127,7 @@ export class VmStarter {
     await mkdir(socketFolder, { mode: 0o700 })
     await chown(socketFolder, uid, uid)
     await step('start: qemu')
-    const logFile = path.join(records.folderOf(vmId), LOG)
+    const logFile = records.logOf(vmId)
     await rm(logFile, { force: true })
     const program = start({
       argv: await this.#argv(record, image, accelerator),

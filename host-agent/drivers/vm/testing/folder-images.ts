@@ -7,14 +7,17 @@ import type { VmImage, VmImages } from '../vm-images.ts'
 /** Images as files of a folder, fetched from files of another. */
 export class FolderImages implements VmImages {
   readonly #folder: string
-  readonly #sources = new Map<string, { readonly file: string; readonly sizeBytes: number }>()
+  readonly #sources = new Map<
+    string,
+    { readonly file: string; readonly sizeBytes: number | null }
+  >()
 
   constructor(folder: string) {
     this.#folder = folder
   }
 
-  /** What a registry would have: a qcow2 with a disk of this size. */
-  offer(digest: string, file: string, sizeBytes: number): void {
+  /** What a registry would have: a qcow2 with a disk of this size, or a kernel (null). */
+  offer(digest: string, file: string, sizeBytes: number | null): void {
     this.#sources.set(digest, { file, sizeBytes })
   }
 
@@ -50,11 +53,13 @@ export class FolderImages implements VmImages {
         { message: 'the host does not have the image' },
       )
     }
-    return { kind: 'disk', path: file, format: 'qcow2', sizeBytes: source.sizeBytes }
+    const { sizeBytes } = source
+    if (sizeBytes === null) return { kind: 'kernel', kernelPath: file, initrdPath: null }
+    return { kind: 'disk', path: file, format: 'qcow2', sizeBytes }
   }
 
   #fileOf(digest: string): string {
-    return path.join(this.#folder, `${digest.slice('sha256:'.length)}.qcow2`)
+    return path.join(this.#folder, digest.slice('sha256:'.length))
   }
 }
 

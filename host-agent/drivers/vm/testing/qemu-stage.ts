@@ -17,7 +17,7 @@ import { openQemuDriver, type QemuDriverOptions } from '../qemu/qemu-vm-driver.t
 import type { VmRecord } from '../qemu/vm-records.ts'
 import type { VmDriver, VmInterfaceSpec, VmSpec } from '../vm-driver.ts'
 import { FolderImages } from './folder-images.ts'
-import { tinyGuest } from './tiny-guest.ts'
+import { tinyGuest, tinyKernel } from './tiny-guest.ts'
 
 /** Names of links have 15 characters at most and must not meet those of another test run. */
 const LINK_PREFIX = `nv${process.pid}x`
@@ -34,7 +34,7 @@ export function tapOf(number: number): VmInterfaceSpec {
   return { hostInterface: `${LINK_PREFIX}${number}`, mac, mtuBytes: 1_450 }
 }
 
-/** A host for real QEMUs in a folder of its own, and drivers for it, one at a time. */
+/** Images: `a` obeys its power button, `b` does not, `c` is a kernel. A host for real QEMUs in a folder of its own, and drivers for it, one at a time. */
 export class QemuStage {
   readonly folder: string
   readonly images: FolderImages
@@ -56,6 +56,9 @@ export class QemuStage {
       await run({ argv: ['qemu-img', 'convert', '-O', 'qcow2', `${file}.raw`, file] })
       stage.images.offer(imageOf(letter).digest, file, GUEST_BYTES)
     }
+    const kernel = path.join(folder, 'registry/kernel')
+    await writeFile(kernel, tinyKernel())
+    stage.images.offer(imageOf('c').digest, kernel, null)
     return stage
   }
 

@@ -41,3 +41,28 @@ export function tinyGuest({ isObedient }: { readonly isObedient: boolean }): Buf
   sector.writeUInt16LE(0xaa55, 510)
   return sector
 }
+
+/**
+ * The same guest as a kernel that QEMU loads by itself: a header of Linux's boot protocol 2.03 (Documentation/arch/x86/boot.rst)
+ * and real-mode code that puts the sector where a BIOS would. It counts its boots from 0 each time.
+ */
+export function tinyKernel(): Buffer {
+  const [CODE_AT, GUEST_AT, SETUP_BYTES] = [0x300, 0x400, 0x600]
+  const kernel = Buffer.alloc(SETUP_BYTES + 512)
+  kernel[0x1f1] = SETUP_BYTES / 512 - 1
+  kernel.writeUInt16LE(0xaa55, 0x1fe)
+  // Execution begins at 0x200, two bytes before the header: jmp 0x268, and from there on to the code.
+  kernel.set([0xeb, 0x66], 0x200)
+  kernel[0x268] = 0xe9
+  kernel.writeUInt16LE(CODE_AT - 0x26b, 0x269)
+  kernel.write('HdrS', 0x202, 'latin1')
+  kernel.writeUInt16LE(0x0203, 0x206)
+  // Loaded high.
+  kernel[0x211] = 1
+  kernel.writeUInt32LE(0x37ffffff, 0x22c)
+  // cli; cld; si = GUEST_AT; es = 0; di = 0x7c00; cx = 256; rep movsw; dl = 0x80 (first disk); jmp 0:0x7c00
+  const code = 'fa fc be0004 31c0 8ec0 bf007c b90001 f3a5 b280 ea007c0000'
+  Buffer.from(code.replaceAll(' ', ''), 'hex').copy(kernel, CODE_AT)
+  tinyGuest({ isObedient: true }).copy(kernel, GUEST_AT)
+  return kernel
+}
