@@ -1,7 +1,9 @@
 // Agents that die between any two steps of a call, with real QEMUs: the next life finishes what was begun, or clears it.
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { after, before, describe, test } from 'node:test'
-import { Stage } from './conformance/stage.ts'
+import { Stage, WAIT_MS } from './conformance/stage.ts'
 import { vmSteps, type VmStep } from './qemu/vm-steps.ts'
 import { GUEST_BYTES, imageOf, QemuStage, tapOf } from './testing/qemu-stage.ts'
 import type { VmDriver, VmSpec } from './vm-driver.ts'
@@ -101,6 +103,40 @@ describe('an agent that dies', () => {
       [],
     )
     await stage.remove(other)
+  })
+
+  test('with its whole process, by SIGKILL: the VM runs on and is adopted', async (t) => {
+    const vm = stage.spec()
+    let pid = 0
+    await stage.nextLife(async () => {
+      const agent = spawn(
+        process.execPath,
+        [
+          '--disable-warning=ExperimentalWarning',
+          '--input-type=module',
+          '--eval',
+          host.agentProgram(vm),
+        ],
+        { stdio: ['ignore', 'pipe', 'inherit'] },
+      )
+      t.after(() => agent.kill('SIGKILL'))
+      const [said] = await once(agent.stdout, 'data', { signal: AbortSignal.timeout(WAIT_MS) })
+      assert.match(String(said), /started/)
+      pid = host.pid(vm.vmId)
+      agent.kill('SIGKILL')
+      await once(agent, 'exit')
+    })
+    assert.equal((await stage.found(vm)).state, 'running')
+    assert.equal(host.pid(vm.vmId), pid)
+    // What it wrote before was said to another life.
+    const port = await stage.console(vm)
+    port.stream.write('still')
+    await port.until('still')
+    await stage.driver.shutDown(vm.vmId)
+    assert.equal((await stage.untilState(vm, 'stopped')).end, 'shut-down')
+    await stage.driver.start(vm)
+    await stage.boots(vm, 2)
+    await stage.remove(vm)
   })
 
   for (const step of vmSteps.kill) {

@@ -177,8 +177,9 @@ export class FakeVmHost {
     this.#vms.delete(vmId)
   }
 
-  /** Later, as from a real QEMU: a listener must not run inside the call that caused the event. */
+  /** Later, as from a real QEMU: a listener must not run inside the call that caused the event. A host that is off tells nothing. */
   tell(event: VmEvent): void {
+    if (!this.#isUp) return
     for (const listener of this.listeners) {
       queueMicrotask(() => {
         if (this.listeners.has(listener)) listener(event)

@@ -223,9 +223,10 @@ class QemuVmDriver implements VmDriver {
 
   async serial(vmId: string): Promise<Duplex> {
     checkVmId(vmId)
-    const { found, record } = await this.#look(vmId)
-    if (found === null || record === null) throw new PlatformError('NOT_FOUND', { vmId })
-    if (!isRun(found) || record.run.at !== 'running') throw notRunning(vmId)
+    const record = await this.#records.read(vmId)
+    if (record === null) throw new PlatformError('NOT_FOUND', { vmId })
+    const seen = await this.#running.look(record)
+    if (seen === 'off' || !isRun(seen) || record.run.at !== 'running') throw notRunning(vmId)
     return (await this.#running.machine(record, record.run)).serial.open()
   }
 

@@ -16,6 +16,7 @@ import { presentLinks } from '../qemu/taps.ts'
 import { openQemuDriver, type QemuDriverOptions } from '../qemu/qemu-vm-driver.ts'
 import type { VmRecord } from '../qemu/vm-records.ts'
 import type { VmDriver, VmInterfaceSpec, VmSpec } from '../vm-driver.ts'
+import type { VmImage } from '../vm-images.ts'
 import { FolderImages } from './folder-images.ts'
 import { tinyGuest, tinyKernel } from './tiny-guest.ts'
 
@@ -71,7 +72,11 @@ export class QemuStage {
 
   /** A driver of the next life of the agent; the one before must be closed. */
   driver(change: Partial<QemuDriverOptions> = {}): VmDriver {
-    return openQemuDriver({
+    return openQemuDriver({ ...this.#options(), ...change })
+  }
+
+  #options(): QemuDriverOptions {
+    return {
       folder: path.join(this.folder, 'state'),
       runFolder: path.join(this.folder, 'run'),
       cgroupParent: this.cgroupParent,
@@ -83,8 +88,41 @@ export class QemuStage {
       log: silentLog,
       images: this.images,
       launcher: this.#launcher,
-      ...change,
-    })
+    }
+  }
+
+  /**
+   * The text of a module that is an agent: it starts the VM with a driver of this host, says `started`, and lives on. For a
+   * process of its own, which can be killed.
+   */
+  agentProgram(vm: VmSpec): string {
+    const from = (file: string): string => JSON.stringify(new URL(file, import.meta.url).href)
+    const {
+      clock: _clock,
+      random: _random,
+      log: _log,
+      images: _images,
+      ...options
+    } = this.#options()
+    const image: VmImage = {
+      kind: 'disk',
+      path: path.join(this.folder, 'images', vm.image.digest.slice('sha256:'.length)),
+      format: 'qcow2',
+      sizeBytes: GUEST_BYTES,
+    }
+    return `
+      import { silentLog, systemClock, systemRandom } from ${from('../../../../runtime/process/index.ts')}
+      import { openQemuDriver } from ${from('../qemu/qemu-vm-driver.ts')}
+      const driver = openQemuDriver({
+        ...${JSON.stringify(options)},
+        clock: systemClock, random: systemRandom, log: silentLog,
+        images: { ensure: async () => {}, open: async () => (${JSON.stringify(image)}) },
+      })
+      await driver.prepare()
+      await driver.start(${JSON.stringify(vm)})
+      console.log('started')
+      setInterval(() => {}, 1_000)
+    `
   }
 
   record(vmId: string): VmRecord {
@@ -119,7 +157,7 @@ export class QemuStage {
 
   /** Ends what a failed test has left, and leaves nothing. */
   async close(): Promise<void> {
-    const last = this.driver({ accounts: { base: 1_000_000_000 + process.pid * 100, count: 100 } })
+    const last = this.driver()
     await last.prepare()
     for (const { vmId } of await last.list()) await last.remove(vmId)
     await last.close()
