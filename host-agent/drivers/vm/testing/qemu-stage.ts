@@ -152,7 +152,7 @@ export class QemuStage {
       ...this.#cgroups(`vm-${vmId}`),
     ].filter((folder) => existsSync(folder))
     const taps = await presentLinks(interfaces.map(({ hostInterface }) => hostInterface))
-    return [...folders, ...taps, ...processesWith(vmId)]
+    return [...folders, ...taps, ...processesWith(this.folder, vmId)]
   }
 
   /** Ends what a failed test has left, and leaves nothing. */
@@ -184,14 +184,14 @@ async function makeLauncher(folder: string): Promise<readonly string[]> {
   return ['unshare', '--mount', '--propagation', 'slave', script]
 }
 
-/** Command lines of living processes that have the text in them, our own left out. */
-function processesWith(text: string): string[] {
+/** Command lines of living processes that have all texts in them, our own left out: other suites have the same ids. */
+function processesWith(...texts: readonly string[]): string[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
     .flatMap((name) => {
       try {
         const line = readFileSync(`/proc/${name}/cmdline`, 'latin1')
-        return line.includes(text) && findProcess(Number(name)) !== undefined
+        return texts.every((text) => line.includes(text)) && findProcess(Number(name)) !== undefined
           ? [`process ${name}: ${line.split('\0')[0]}`]
           : []
       } catch {
