@@ -20,9 +20,14 @@ interface ImportOptions {
 export function defineImage(image: Command, context: CommandContext): void {
   image
     .command('import')
-    .description('import a root file system tar, the output of docker save, or an OCI layout tar')
+    .description(
+      'import an image: for containers a root file system tar, the output of docker save, or an OCI layout tar; for VMs a raw, qcow2 or vmdk disk, or a tar of kernel, initrd and command-line',
+    )
     .argument('<name>')
-    .argument('<file>', "a .tar or .tar.gz; '-' reads the input")
+    .argument(
+      '<file>',
+      "the file, plain or gzip; what it is is found by looking; '-' reads the input",
+    )
     .option('--digest <sha256:…>', 'refuse the file unless it has this digest')
     .argument('[command...]', "default command, for a root file system; after '--'")
     .action((name: string, file: string, command: string[], { digest }: { digest?: string }) =>
@@ -52,7 +57,7 @@ export function defineImage(image: Command, context: CommandContext): void {
 
   image
     .command('rm')
-    .description('remove images that no set uses')
+    .description('remove images that no set or VM uses')
     .argument('<image...>')
     .action(async (names: string[]) => {
       const client = await context.connect()
@@ -76,7 +81,7 @@ async function importImage(
     imported,
     imported.name,
     () =>
-      `image ${imported.name} imported: ${formatBytes(imported.sizeBytes)}, ${imported.source}, ${imported.digest}\n`,
+      `image ${imported.name} imported: ${formatBytes(imported.sizeBytes)}, ${imported.source}, ${imported.diskBytes === null ? '' : `disk of ${diskOf(imported)}, `}${imported.digest}\n`,
   )
 }
 
@@ -168,7 +173,9 @@ function shape({ surroundings: { clock } }: CommandContext): ListShape<Image> {
   return {
     columns: [
       { header: 'NAME', value: ({ name }) => name },
+      { header: 'KIND', value: ({ kind }) => kind },
       { header: 'SIZE', value: ({ sizeBytes }) => formatBytes(sizeBytes), align: 'right' },
+      { header: 'DISK', value: diskOf, align: 'right' },
       { header: 'LAYERS', value: ({ layers }) => layers, align: 'right' },
       { header: 'SOURCE', value: ({ source }) => source },
       { header: 'USED BY', value: ({ usedBy }) => usedBy, align: 'right' },
@@ -176,20 +183,26 @@ function shape({ surroundings: { clock } }: CommandContext): ListShape<Image> {
       { header: 'DIGEST', value: ({ digest }) => digest.slice(0, 'sha256:'.length + 12) },
     ],
     nameOf: ({ name }) => name,
-    empty: 'There is no image yet. Import one: nubo image import NAME FILE.tar',
+    empty: 'There is no image yet. Import one: nubo image import NAME FILE',
   }
+}
+
+function diskOf({ diskBytes }: Image): string {
+  return diskBytes === null ? '-' : formatBytes(diskBytes)
 }
 
 function details({ surroundings: { clock } }: CommandContext, one: Image): string {
   return renderFields([
     ['name', one.name],
     ['id', one.id],
+    ['kind', one.kind],
+    ...(one.diskBytes === null ? [] : [['disk', diskOf(one)] as const]),
     ['size', `${formatBytes(one.sizeBytes)}, ${plural(one.layers, 'layer')}`],
     ['source', one.source],
     ['command', one.command.join(' ')],
     ['repository', one.repository],
     ['digest', one.digest],
-    ['used by', plural(one.usedBy, 'set')],
+    ['used by', plural(one.usedBy, one.kind === 'container' ? 'set' : 'VM')],
     ['age', age(clock, one.createdAtMs)],
   ])
 }

@@ -92,6 +92,7 @@ export const sampleImage: Image = {
   layers: 1,
   source: 'rootfs',
   kind: 'container',
+  diskBytes: null,
   command: ['/bin/sh'],
   uploadDigest: `sha256:${'cd'.repeat(32)}`,
   usedBy: 1,

@@ -16,6 +16,8 @@ export const image = z
     source: z.enum(['rootfs', 'docker-archive', 'oci-layout', 'raw', 'qcow2', 'vmdk', 'kernel']),
     /** What it starts: containers, or a VM from a disk or a kernel. */
     kind: z.enum(['container', 'disk', 'kernel']).default('container'),
+    /** How large the disk is that a VM sees; null for what has none. */
+    diskBytes: z.int().nullable().default(null),
     command: z.array(z.string()),
     /** Of the file that was imported; null where that was not kept. */
     uploadDigest: z.string().nullable().default(null),
@@ -33,7 +35,7 @@ export const imageRoutes = {
     method: 'POST',
     path: '/v1/images',
     summary:
-      'Imports an archive sent as the body: a root file system tar (optionally gzip), the output of docker save, or an OCI layout tar. The kind is found by looking.',
+      'Imports a file sent as the body (optionally gzip): for containers a root file system tar, the output of docker save, or an OCI layout tar; for VMs a raw, qcow2 or vmdk disk, or a tar of kernel, initrd and command-line. The kind is found by looking.',
     access: 'member',
     query: z.strictObject({
       ...inProject,
@@ -73,7 +75,8 @@ export const imageRoutes = {
   imageRemove: defineRoute({
     method: 'DELETE',
     path: '/v1/images/:id',
-    summary: 'Removes an image that no set uses; its blobs go with the next garbage collection.',
+    summary:
+      'Removes an image that no set or VM uses; its blobs go with the next garbage collection.',
     access: 'member',
     params: idParams,
     query: z.strictObject(inProject),

@@ -1,6 +1,6 @@
 import { PlatformError } from '@nubo/base'
 import type { SetCreate } from '@nubo/contracts'
-import type { SetContainer } from '../../world/index.ts'
+import type { ImageDisk, SetContainer } from '../../world/index.ts'
 
 /** What does not depend on the world: names that repeat, limits that contradict each other. INVALID_INPUT names the field. */
 export function checkSet(asked: SetCreate): void {
@@ -46,11 +46,13 @@ export function recordedContainers(
     name: string
     repository: string
     digest: string
+    disk: ImageDisk | null
   },
 ): SetContainer[] {
   return asked.containers
-    .map((container): SetContainer => {
+    .map((container, at): SetContainer => {
       const image = resolve(container.image)
+      if (image.disk !== null) throw startsVms(`containers.${at}.image`, image.name)
       return {
         name: container.name,
         index: container.index,
@@ -67,4 +69,12 @@ export function recordedContainers(
       }
     })
     .toSorted((a, b) => a.index - b.index || (a.name < b.name ? -1 : 1))
+}
+
+function startsVms(field: string, name: string): PlatformError {
+  return new PlatformError(
+    'INVALID_INPUT',
+    { field, next: 'see the kinds of images: nubo image ls' },
+    { message: `${field}: ${name} is for VMs, and containers start from an image of containers` },
+  )
 }

@@ -59,7 +59,7 @@ export async function isGzip(path: string): Promise<boolean> {
 export async function gunzipFile(path: string, mostBytes = UNPACKED_BYTES_MAX): Promise<void> {
   const unpacked = `${path}.unpacked`
   const { size } = await stat(path)
-  const limitBytes = Math.min(mostBytes, Math.max(UNPACKED_SMALL_BYTES, size * UNPACKED_RATIO_MAX))
+  const limitBytes = unpackedLimit(size, mostBytes)
   let total = 0
   try {
     await pipeline(
@@ -83,6 +83,11 @@ export async function gunzipFile(path: string, mostBytes = UNPACKED_BYTES_MAX): 
     })
   }
   await rename(unpacked, path)
+}
+
+/** To how much a file of this size may unpack. Pure. */
+export function unpackedLimit(sizeBytes: number, mostBytes: number): number {
+  return Math.min(mostBytes, Math.max(UNPACKED_SMALL_BYTES, sizeBytes * UNPACKED_RATIO_MAX))
 }
 
 export function tooLarge(limitBytes: number): PlatformError {
@@ -168,8 +173,8 @@ export async function walkTar(
     if (isDiskFull(cause)) throw diskFull(cause)
     throw new PlatformError(
       'IMAGE_BROKEN',
-      { next: 'give a tar file (optionally gzip)' },
-      { message: 'The file is not a sound tar archive.', cause },
+      { next: 'give a tar file, or a raw, qcow2 or vmdk disk (optionally gzip)' },
+      { message: 'The file is neither a disk nor a sound tar archive.', cause },
     )
   } finally {
     file.destroy()

@@ -2,11 +2,12 @@ import { createHash } from 'node:crypto'
 import type { UnpackedImage } from './unpack.ts'
 
 /** Docker image manifest, version 2 schema 2: what every engine of the last ten years pulls. */
-export const MANIFEST_MEDIA_TYPE = 'application/vnd.docker.distribution.manifest.v2+json'
+const MANIFEST_MEDIA_TYPE = 'application/vnd.docker.distribution.manifest.v2+json'
 const CONFIG_MEDIA_TYPE = 'application/vnd.docker.container.image.v1+json'
 const LAYER_MEDIA_TYPE = 'application/vnd.docker.image.rootfs.diff.tar'
 
 export interface ComposedManifest {
+  readonly mediaType: string
   readonly config: { readonly text: string; readonly digest: string; readonly sizeBytes: number }
   readonly manifest: string
 }
@@ -33,5 +34,5 @@ export function composeManifest(image: UnpackedImage): ComposedManifest {
       digest: layer.digest,
     })),
   })
-  return { config, manifest }
+  return { config, manifest, mediaType: MANIFEST_MEDIA_TYPE }
 }

@@ -15,12 +15,14 @@ import { violatedConstraint } from '@nubo/runtime'
 import type { ImageRow, Recorder, World } from '../../world/index.ts'
 import { nameTaken, projectOf, type Caller } from '../identity/index.ts'
 import { diskFull, isDiskFull } from './archive.ts'
-import { composeManifest, MANIFEST_MEDIA_TYPE } from './manifest.ts'
+import { composeManifest } from './manifest.ts'
 import type { ImageRegistry, ImportLock } from './needs.ts'
 import { PULL_TOKEN_VALIDITY_MS, type RegistryTokens } from './registry-token.ts'
 import { deleteImage, insertImage, isUsed } from './store.ts'
-import { unpackArchive, type UnpackedImage } from './unpack.ts'
+import { unpackUpload } from './unpack-upload.ts'
+import type { UnpackedImage } from './unpack.ts'
 import { receiveUpload } from './upload.ts'
+import { composeVmArtifact, type UnpackedVm } from './vm-artifact.ts'
 
 /** Imports hold disk and CPU; more wait their turn at the client's pace. */
 const IMPORTS_AT_ONCE_MAX = 4
@@ -50,6 +52,26 @@ async function makeFolder(parent: string): Promise<string> {
   } catch (cause) {
     throw isDiskFull(cause) ? diskFull(cause) : cause
   }
+}
+
+/** The part of the row that differs between images of containers and those of VMs. */
+function whatStarts(
+  unpacked: UnpackedImage | UnpackedVm,
+): Pick<ImageRow, 'kind' | 'disk' | 'command'> {
+  if ('vm' in unpacked) {
+    const { kind, virtualBytes, commandLine } = unpacked.vm
+    return { kind, disk: { virtualBytes, commandLine }, command: [] }
+  }
+  const { Entrypoint, Cmd } = unpacked.config.config ?? {}
+  return { kind: 'container', disk: null, command: [...(Entrypoint ?? []), ...(Cmd ?? [])] }
+}
+
+function commandOfVm(): PlatformError {
+  return new PlatformError(
+    'INVALID_INPUT',
+    { field: 'command', next: 'import it without a command' },
+    { message: 'command: the file is for VMs, and only a root file system takes a command' },
+  )
 }
 
 export type ImageService = ReturnType<typeof createImageService>
@@ -83,10 +105,11 @@ export function createImageService(deps: ImageDeps) {
 
   async function push(
     repository: string,
-    image: UnpackedImage,
+    image: UnpackedImage | UnpackedVm,
     signal: AbortSignal,
   ): Promise<string> {
-    const { config, manifest } = composeManifest(image)
+    const { config, manifest, mediaType } =
+      'vm' in image ? composeVmArtifact(image) : composeManifest(image)
     for (const layer of image.layers) {
       await registry.putBlob(
         repository,
@@ -107,11 +130,7 @@ export function createImageService(deps: ImageDeps) {
       },
       signal,
     )
-    return registry.putManifest(
-      repository,
-      { mediaType: MANIFEST_MEDIA_TYPE, text: manifest },
-      signal,
-    )
+    return registry.putManifest(repository, { mediaType, text: manifest }, signal)
   }
 
   return {
@@ -149,7 +168,8 @@ export function createImageService(deps: ImageDeps) {
           signal,
         })
         const command = asked.command === undefined ? [] : [asked.command].flat()
-        const unpacked = await unpackArchive(path, folder, command)
+        const unpacked = await unpackUpload(path, { folder, command, signal })
+        if ('vm' in unpacked && command.length > 0) throw commandOfVm()
         const id: ImageRow['id'] = newId(clock, random)
         // Its own, so that no other import (one of the same name that loses, say) moves the tag that keeps its manifest.
         const repository = `${project}/${asked.name}/${id}`
@@ -166,14 +186,9 @@ export function createImageService(deps: ImageDeps) {
             sizeBytes: unpacked.layers.reduce((sum, layer) => sum + layer.sizeBytes, 0),
             layers: unpacked.layers.length,
             source: unpacked.source,
-            command: [
-              ...(unpacked.config.config?.Entrypoint ?? []),
-              ...(unpacked.config.config?.Cmd ?? []),
-            ],
             createdAtMs: clock.nowMs(),
             uploadDigest,
-            kind: 'container',
-            disk: null,
+            ...whatStarts(unpacked),
           }
           await recorder
             .write((tx, touched) => insertImage(tx, touched, fresh))

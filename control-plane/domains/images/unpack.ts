@@ -13,8 +13,10 @@ import {
   walkTar,
   type StoredBlob,
 } from './archive.ts'
+import { isKernelArchive, isTop, unpackKernel } from './kernel-archive.ts'
+import type { UnpackedVm } from './vm-artifact.ts'
 
-/** What an archive turned out to be, ready to be put into a registry. */
+/** What an archive turned out to be that holds containers, ready to be put into a registry. */
 export interface UnpackedImage {
   readonly source: 'rootfs' | 'docker-archive' | 'oci-layout'
   /** Uncompressed tars, base first. */
@@ -79,19 +81,24 @@ export async function unpackArchive(
   folder: string,
   command: readonly string[],
   limitBytes = UNPACKED_BYTES_MAX,
-): Promise<UnpackedImage> {
-  if (await isGzip(path)) await gunzipFile(path, limitBytes)
+): Promise<UnpackedImage | UnpackedVm> {
   const names = new Set<string>()
   await walkTar(path, (entry) => {
     // Only the top level tells the kinds apart; keeping every name of a large root file system would cost memory.
-    if (!entry.name.includes('/')) names.add(entry.name)
+    const end = entry.name.indexOf('/')
+    if (!isTop(entry.name)) names.add(end < 0 ? entry.name : entry.name.slice(0, end + 1))
     return Promise.resolve()
   })
-  if (names.has('manifest.json') && !names.has('bin') && !names.has('etc'))
+  if (isKernelArchive(names)) return unpackKernel(path, folder)
+  if (names.has('manifest.json') && !hasSystem(names))
     return unpackDockerArchive(path, folder, new Layers(limitBytes))
   if (names.has('oci-layout') && names.has('index.json'))
     return unpackOciLayout(path, folder, new Layers(limitBytes))
   return unpackRootfs(path, command)
+}
+
+function hasSystem(names: ReadonlySet<string>): boolean {
+  return ['bin', 'etc', 'bin/', 'etc/'].some((name) => names.has(name))
 }
 
 async function unpackRootfs(path: string, command: readonly string[]): Promise<UnpackedImage> {
