@@ -9,7 +9,7 @@ import { checkVmdk } from './vmdk-header.ts'
 
 /** What the disk of the server keeps free for all else. */
 const FREE_RESERVE_BYTES = 2 ** 30
-/** What a qcow2 may be larger than measured: qemu-img rounds. */
+/** For the header and what is rounded. */
 const SLACK_BYTES = 16 * 2 ** 20
 
 /**
@@ -28,9 +28,9 @@ export async function unpackDisk(
   // Raw disks are taken as whole sectors.
   if (format !== 'raw' && virtualBytes !== claimedBytes)
     throw broken(`The disk claims ${claimedBytes} bytes and has ${virtualBytes}.`)
-  const measuredBytes = await disk.measureBytes()
-  await checkRoom(measuredBytes, { uploadBytes, folder })
-  const made = await disk.convert({ bytesMax: measuredBytes + SLACK_BYTES })
+  const neededBytes = neededFor({ virtualBytes, ...(await disk.measure()) })
+  await checkRoom(neededBytes, { uploadBytes, folder })
+  const made = await disk.convert({ bytesMax: neededBytes + SLACK_BYTES })
   const checked = await checkQcow2(made)
   if (checked.virtualBytes !== virtualBytes)
     throw broken(`The disk has ${virtualBytes} bytes and became ${checked.virtualBytes}.`)
@@ -54,6 +54,21 @@ async function claimOf(path: string, format: DiskFormat, fileBytes: number): Pro
     default:
       return unreachable(format)
   }
+}
+
+/**
+ * How large the qcow2 becomes at most. `tableBytes` are those of a full disk; of an empty one of many TiB they would be
+ * GiBs. But what is stored needs in the worst case one table, which is as large as a cluster, for each of its clusters. Pure.
+ */
+export function neededFor(disk: {
+  readonly virtualBytes: number
+  readonly storedBytes: number
+  readonly tableBytes: number
+}): number {
+  const { virtualBytes, storedBytes, tableBytes } = disk
+  // Eight bytes for each table of 8,192 clusters; it is there also for an empty disk.
+  const rootBytes = Math.ceil(virtualBytes / 2 ** 26)
+  return storedBytes + Math.min(tableBytes, storedBytes + rootBytes)
 }
 
 /** The size that a VM sees may be huge and empty; what counts is what is stored of it. */

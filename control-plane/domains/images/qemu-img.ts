@@ -16,8 +16,9 @@ const PROCESSES_MAX = 64
 const FILES_MAX = 64
 const OUTPUT_BYTES_MAX = 1 << 20
 const LOOK_TIMEOUT_MS = 30_000
-/** Below the time that clients give an import after its last byte. */
-const CONVERT_TIMEOUT_MS = 200_000
+/** Together below the time that clients give an import after its last byte. */
+const MEASURE_TIMEOUT_MS = 80_000
+const CONVERT_TIMEOUT_MS = 180_000
 /** Processors that convert at once are few; the deadline ends those that wait, this those that compute. */
 const CPU_SECONDS_PER_TIMEOUT_MS = 2 / 1_000
 const EXIT_NOT_FOUND: ReadonlySet<number> = new Set([126, 127])
@@ -44,12 +45,15 @@ const infoReply = z.looseObject({
   'backing-filename': z.undefined().optional(),
   'full-backing-filename': z.undefined().optional(),
 })
-const measureReply = z.looseObject({ required: z.int().min(0) })
+const measureReply = z.looseObject({
+  required: z.int().min(0),
+  'fully-allocated': z.int().min(0),
+})
 
 export interface DiskWork {
   virtualBytes(): Promise<number>
-  /** How large the qcow2 of it becomes at most. */
-  measureBytes(): Promise<number>
+  /** What is stored of it, and what a qcow2 of all of it would have. */
+  measure(): Promise<{ readonly storedBytes: number; readonly tableBytes: number }>
   /** Makes the qcow2 and checks it; its path. */
   convert(limit: { readonly bytesMax: number }): Promise<string>
 }
@@ -98,9 +102,13 @@ export async function openDisk(
   }
   return {
     virtualBytes: () => inspect(source, format),
-    measureBytes: async () =>
-      parse(measureReply, await call(['measure', '--output=json', '-O', 'qcow2', source], look))
-        .required,
+    measure: async () => {
+      const virtualBytes = await inspect(source, format)
+      const limits = { timeoutMs: MEASURE_TIMEOUT_MS, bytesMax: 0 }
+      const reply = await call(['measure', '--output=json', '-O', 'qcow2', source], limits)
+      const { required, 'fully-allocated': all } = parse(measureReply, reply)
+      return { storedBytes: virtualBytes - (all - required), tableBytes: all - virtualBytes }
+    },
     convert: async ({ bytesMax }) => {
       const made = `${sandbox.workFolder}/made`
       await call(['convert', '-O', 'qcow2', '-o', 'compat=1.1,cluster_size=65536', source, made], {
@@ -252,6 +260,15 @@ function explain(error: ProgramError): PlatformError {
       { message: 'Disks cannot be checked: qemu-img does not run on the server.', cause: error },
     )
   if (/No space left on device|Disk quota exceeded/.test(stderrTail)) return diskFull(error)
+  if (failure.at === 'deadline' || (failure.at === 'signal' && failure.signal === 'SIGXCPU'))
+    return new PlatformError(
+      'TOO_LARGE',
+      {
+        limit: `${MEASURE_TIMEOUT_MS / 1_000} s to read it, ${CONVERT_TIMEOUT_MS / 1_000} s to convert it`,
+        next: 'make it a qcow2 first, which is read faster: qemu-img convert -O qcow2 OLD NEW',
+      },
+      { message: 'Reading the disk takes too long.', cause: error },
+    )
   if (failure.at === 'exit' || failure.at === 'signal')
     return new PlatformError(
       'IMAGE_BROKEN',
