@@ -173,7 +173,9 @@ export async function walkTar(
     if (isDiskFull(cause)) throw diskFull(cause)
     throw new PlatformError(
       'IMAGE_BROKEN',
-      { next: 'give a tar file, or a raw, qcow2 or vmdk disk (optionally gzip)' },
+      {
+        next: 'give a tar file, or a disk: qcow2, vmdk, or raw with a partition table (optionally gzip)',
+      },
       { message: 'The file is neither a disk nor a sound tar archive.', cause },
     )
   } finally {

@@ -58,6 +58,8 @@ export async function readHead(
 export function diskFormatOf(head: Buffer, fileBytes: number): DiskFormat | undefined {
   const has = (magic: string, at = 0): boolean =>
     head.toString('latin1', at, at + magic.length) === magic
+  // A tar begins with the name of its first file, which may be anything.
+  if (has('ustar', 257)) return undefined
   if (has('QFI\xfb')) return 'qcow2'
   if (has('KDMV')) return 'vmdk'
   if (has('# Disk DescriptorFile'))

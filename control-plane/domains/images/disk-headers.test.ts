@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { integerBelow, isPlatformError, seededRandom } from '@nubo/base'
 import { qcow2Disk, rawDisk, vmdkDisk, SECTOR_BYTES } from '../../../tests/support/disk.ts'
-import { rootfsTar } from '../../../tests/support/tar.ts'
+import { rootfsTar, tarOf } from '../../../tests/support/tar.ts'
 import { diskFormatOf, VIRTUAL_BYTES_MAX } from './disk-format.ts'
 import { checkQcow2Header } from './qcow2-header.ts'
 import { checkVmdkHeader } from './vmdk-header.ts'
@@ -40,6 +40,8 @@ test('a disk is known by its first bytes', () => {
 test('what is no disk is none: archives, text, a boot sector without partitions or with senseless ones', () => {
   for (const file of [rootfsTar(), Buffer.from('text'), Buffer.alloc(0), Buffer.alloc(8_192)])
     assert.equal(formatOf(file), undefined)
+  for (const name of ['KDMV', 'QED', 'COWD', 'BZh', '# Disk DescriptorFile'])
+    assert.equal(formatOf(tarOf([{ name, content: 'a file of this name' }])), undefined, name)
   const without = rawDisk()
   without.fill(0, 446, 510)
   const senseless = rawDisk()
