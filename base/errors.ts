@@ -97,7 +97,7 @@ export const errorCatalogue = {
   REGISTRY_UNAVAILABLE: { kind: 'unavailable', text: 'The image registry does not answer.' },
   ENGINE_UNAVAILABLE: {
     kind: 'unavailable',
-    text: 'An engine of the host (container engine or switch) does not answer.',
+    text: 'An engine (container engine or switch of a host, the disk checker of a server) does not answer.',
   },
   IMAGE_BROKEN: { kind: 'invalid', text: 'The file is not an image that can be imported.' },
   IMAGE_PULL_FAILED: {

@@ -23,6 +23,8 @@ const CONVERT_TIMEOUT_MS = 180_000
 const CPU_SECONDS_PER_TIMEOUT_MS = 2 / 1_000
 const EXIT_NOT_FOUND: ReadonlySet<number> = new Set([126, 127])
 
+/** As the program sees it. */
+const WORK_FOLDER = '/disk-work'
 const SYSTEM_FOLDERS = 'usr lib lib64 bin'
 /**
  * A root of nothing but programs, libraries and the folder of work. Constant text; what varies comes as parameters: the
@@ -35,7 +37,7 @@ for folder in ${SYSTEM_FOLDERS}; do
   if [ -L "/$folder" ]; then cp -P "/$folder" "$root/$folder"
   elif [ -d "/$folder" ]; then mkdir "$root/$folder"; mount --rbind "/$folder" "$root/$folder"; fi
 done
-mkdir "$root/work" "$root/dev"; mount --bind "$work" "$root/work"
+mkdir "$root${WORK_FOLDER}" "$root/dev"; mount --bind "$work" "$root${WORK_FOLDER}"
 : >"$root/dev/null"; mount --bind /dev/null "$root/dev/null"
 exec chroot "$root" "$@"`
 
@@ -68,23 +70,21 @@ export async function openDisk(
     folder: string
     format: DiskFormat
     signal: AbortSignal
-    /** Takes it that the machine allows no namespaces. */
-    isBare?: boolean
   },
 ): Promise<DiskWork> {
-  const { format, signal, isBare = false } = asked
+  const { format, signal } = asked
   const place = await makePlace(path, asked.folder)
-  const sandbox = isBare ? bare(place) : await chooseSandbox(place, signal)
-  const source = describe(format, `${sandbox.workFolder}/disk`)
+  await requireSandbox(place, signal)
+  const source = describe(format, `${WORK_FOLDER}/disk`)
   const call = async (
     args: readonly string[],
     limits: { timeoutMs: number; bytesMax: number },
   ): Promise<string> => {
-    const argv = sandbox.wrap(['qemu-img', ...args], limits)
+    const argv = enclosed(place, ['qemu-img', ...args], limits)
     try {
       const { stdout } = await run({
         argv,
-        cwd: sandbox.cwd,
+        cwd: '/',
         timeoutMs: limits.timeoutMs,
         outputBytesMax: OUTPUT_BYTES_MAX,
         signal,
@@ -110,7 +110,7 @@ export async function openDisk(
       return { storedBytes: virtualBytes - (all - required), tableBytes: all - virtualBytes }
     },
     convert: async ({ bytesMax }) => {
-      const made = `${sandbox.workFolder}/made`
+      const made = `${WORK_FOLDER}/made`
       await call(['convert', '-O', 'qcow2', '-o', 'compat=1.1,cluster_size=65536', source, made], {
         timeoutMs: CONVERT_TIMEOUT_MS,
         bytesMax,
@@ -155,62 +155,55 @@ async function makePlace(path: string, folder: string): Promise<Place> {
 
 const isRoot = (): boolean => process.getuid?.() === 0
 
-interface Sandbox {
-  readonly cwd: string
-  /** As the program sees it. */
-  readonly workFolder: string
-  wrap(program: Argv, limits: { timeoutMs: number; bytesMax: number }): Argv
-}
-
 /**
- * Namespaces where the machine allows them, to root or (with a namespace for users) to everybody. Where not, what is left
- * is the account, the limits, and that no other file is ever named.
+ * In namespaces of its own, which root may make, and (with one for users) everybody on most machines: no network, and a root of
+ * programs and the folder of work.
  */
-async function chooseSandbox(place: Place, signal: AbortSignal): Promise<Sandbox> {
-  const enclosed: Sandbox = {
-    cwd: '/',
-    workFolder: '/work',
-    wrap: (program, limits) => [
-      'unshare',
-      '--net',
-      '--mount',
-      '--pid',
-      '--ipc',
-      '--uts',
-      '--fork',
-      '--kill-child',
-      ...(isRoot() ? [] : ['--user', '--map-root-user']),
-      ...cleanEnvironment,
-      '/bin/sh',
-      '-c',
-      ENTER_ROOT,
-      'enter-root',
-      place.root,
-      place.work,
-      ...withoutRights({ ...limits, hasCapabilities: true }),
-      ...program,
-    ],
-  }
-  try {
-    const argv = enclosed.wrap(['test', '-f', '/work/disk'], { timeoutMs: 1_000, bytesMax: 0 })
-    await run({ argv, cwd: '/', timeoutMs: LOOK_TIMEOUT_MS, signal })
-    return enclosed
-  } catch (error) {
-    if (signal.aborted) throw error
-  }
-  return bare(place)
+function enclosed(
+  place: Place,
+  program: Argv,
+  limits: { timeoutMs: number; bytesMax: number },
+): Argv {
+  return [
+    'unshare',
+    '--net',
+    '--mount',
+    '--pid',
+    '--ipc',
+    '--uts',
+    '--fork',
+    '--kill-child',
+    ...(isRoot() ? [] : ['--user', '--map-root-user']),
+    ...cleanEnvironment,
+    '/bin/sh',
+    '-c',
+    ENTER_ROOT,
+    'enter-root',
+    place.root,
+    place.work,
+    ...withoutRights(limits),
+    ...program,
+  ]
 }
 
-function bare(place: Place): Sandbox {
-  return {
-    // By names in its own folder: the account may not pass the folders above.
-    cwd: place.work,
-    workFolder: '.',
-    wrap: (program, limits) => [
-      ...cleanEnvironment,
-      ...withoutRights({ ...limits, hasCapabilities: isRoot() }),
-      ...program,
-    ],
+/** Nothing is opened without it, however well it was checked before. ENGINE_UNAVAILABLE if the machine does not allow it. */
+async function requireSandbox(place: Place, signal: AbortSignal): Promise<void> {
+  const limits = { timeoutMs: 1_000, bytesMax: 0 }
+  const argv = enclosed(place, ['test', '-f', `${WORK_FOLDER}/disk`], limits)
+  try {
+    await run({ argv, cwd: '/', timeoutMs: LOOK_TIMEOUT_MS, signal })
+  } catch (cause) {
+    if (signal.aborted) throw cause
+    const why = cause instanceof ProgramError ? cause.stderrTail.trim().slice(-300) : ''
+    throw new PlatformError(
+      'ENGINE_UNAVAILABLE',
+      {
+        engine: 'unshare',
+        cause: why,
+        next: 'install util-linux on the server, and let its account make namespaces (kernel.unprivileged_userns_clone)',
+      },
+      { message: 'Disks cannot be checked: the server cannot make the sandbox for it.', cause },
+    )
   }
 }
 
@@ -223,11 +216,7 @@ const cleanEnvironment = [
   'MALLOC_ARENA_MAX=2',
 ] as const
 
-function withoutRights(limits: {
-  timeoutMs: number
-  bytesMax: number
-  hasCapabilities: boolean
-}): readonly string[] {
+function withoutRights(limits: { timeoutMs: number; bytesMax: number }): readonly string[] {
   const account = [`--reuid=${ACCOUNT}`, `--regid=${ACCOUNT}`, '--clear-groups']
   const rights = ['--inh-caps=-all', '--ambient-caps=-all', '--bounding-set=-all']
   return [
@@ -241,8 +230,8 @@ function withoutRights(limits: {
     ...(isRoot() ? [`--nproc=${PROCESSES_MAX}`] : []),
     'setpriv',
     ...(isRoot() ? account : []),
-    // In a namespace for users everybody is its root, and has some to give up.
-    ...(limits.hasCapabilities ? rights : []),
+    // In a namespace for users everybody is its root, and has some to give up, too.
+    ...rights,
     '--no-new-privs',
     '--',
   ]
